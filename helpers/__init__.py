@@ -1,0 +1,61 @@
+"""What a student should not have to read to learn the lesson: figures, data, claims and checkers.
+
+Importing this package loads nothing heavy. It sets what has to be set before TensorFlow loads, which is
+why a notebook imports it first.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+
+# oneDNN is off by default on some CPUs, where training then runs 2 to 4 times slower.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+# On a machine's first run matplotlib announces on stderr that it builds its font cache.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
+__all__ = ["quiet_import"]
+
+
+@contextlib.contextmanager
+def quiet_import():
+    """Import TensorFlow and Keras inside this ``with`` block without their start-up log lines.
+
+    TensorFlow's C++ code writes to file descriptor 2 whatever ``TF_CPP_MIN_LOG_LEVEL`` says, so the descriptor
+    itself points to the null device inside the block. Later warnings are shown as usual.
+
+    Raises
+    ------
+    ImportError
+        When a package is missing or broken, with the command that installs it.
+    """
+    with _stderr_silenced():
+        try:
+            yield
+        except ImportError as error:
+            raise ImportError(
+                f"A package that the course needs cannot be imported ({error}): run "
+                "'pip install -r requirements.txt' in the course's folder, then restart the kernel."
+            ) from None
+        if "tensorflow" in sys.modules:
+            # The first look for a GPU logs too: let it happen here.
+            sys.modules["tensorflow"].config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _stderr_silenced():
+    try:
+        saved = os.dup(2)
+    except OSError:  # a process without a standard error stream has nothing to silence
+        yield
+        return
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,0 +1,468 @@
+"""Every figure of the course: arrays or Keras layers in, a matplotlib ``Figure`` out.
+
+A cell shows the figure by ending with it. Grids of images are composed into one array and drawn as a single
+image, since hundreds of small Axes are slow. Signed values use a diverging map with white at zero, others
+grey (images) or viridis (activations); the range of values is written beside them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .validation import check_array, check_integer
+
+# Okabe and Ito's palette: told apart with every common kind of colour blindness.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SIGNED, SEQUENTIAL, GREY = "RdBu_r", "viridis", "gray"
+HIGHLIGHT = PALETTE[4]
+DPI = 90  # stated, so that "<Figure size …>" reads the same on every machine
+WIDTH = 9.5  # inches; fits a notebook's column and a slide
+MOST_MAPS = 512
+
+
+def show_images(images, *, titles: Sequence[str] | None = None, columns: int | None = None) -> Figure:
+    """Draw images side by side, each pixel at the same scale.
+
+    Parameters
+    ----------
+    images
+        A batch ``(n, h, w, c)`` or a sequence of images ``(h, w)``, ``(h, w, 1)`` or RGB ``(h, w, 3)``, whose sizes
+        may differ. uint8 is shown from 0 to 255. Other grey images share one scale from 0, and those with
+        negative values share one that is symmetric around zero. RGB floats have to lie in 0 to 1.
+    titles
+        One for each image.
+    columns
+        Images in a row; by default up to eight.
+
+    Raises
+    ------
+    ValueError
+        For no images, too few or too many titles, a wrong rank, NaN, or RGB values out of range.
+    """
+    arrays = [_image(f"images[{index}]", image) for index, image in enumerate(images)]
+    if not arrays:
+        raise ValueError("images: got none, expected at least one")
+    _check_titles(titles, len(arrays))
+    columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
+
+    floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
+    signed_limit = max((np.abs(array).max() for array in floats if array.min() < 0), default=0)
+    grey_limit = max((array.max() for array in floats if array.min() >= 0), default=0)
+    tiles, captions = [], []
+    for index, array in enumerate(arrays):
+        if array.ndim == 3:
+            tiles.append(_rgb(f"images[{index}]", array))
+        elif array.dtype == np.uint8:
+            tiles.append(_colours(array, GREY, 0, 255))
+        elif array.min() < 0:
+            tiles.append(_colours(array, SIGNED, -signed_limit, signed_limit))
+        else:
+            tiles.append(_colours(array, GREY, 0, grey_limit))
+        captions.append(f"{_number(array.min())} … {_number(array.max())}")
+    if len(arrays) > 16:
+        low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
+        figure = _grid(tiles, columns, titles)
+        figure.supxlabel(f"values {_number(low)} … {_number(high)}", fontsize=9, color="#555555")
+        return figure
+    return _grid(tiles, columns, titles, captions)
+
+
+def show_pixels(
+    image, *, title: str | None = None, highlight: tuple[int, int, int, int] | None = None
+) -> Figure:
+    """Draw a small image with its numbers written in.
+
+    Parameters
+    ----------
+    image
+        ``(h, w)`` or ``(h, w, 1)``, at most 32×32.
+    highlight
+        ``(row, column, height, width)`` of a window to frame.
+
+    Raises
+    ------
+    ValueError
+        For another rank, a larger image, NaN, or a window that leaves the image.
+    """
+    array = _image("image", image)
+    if array.ndim != 2 or max(array.shape) > 32:
+        raise ValueError(f"image: got shape {array.shape}, expected one channel and at most 32×32")
+    if highlight is not None:
+        row, column, height, width = highlight
+        if min(row, column) < 0 or row + height > array.shape[0] or column + width > array.shape[1]:
+            raise ValueError(f"highlight: got {highlight}, expected a window inside {array.shape}")
+    cell = min(0.5, WIDTH / array.shape[1])
+    figure = _figure(array.shape[1] * cell + 0.2, array.shape[0] * cell + (0.45 if title else 0.2))
+    _draw_numbers(figure.add_subplot(), array, cell, title, highlight)
+    return figure
+
+
+def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int = 1) -> Figure:
+    """Draw input, kernel and output side by side; small ones with their numbers.
+
+    Parameters
+    ----------
+    x, kernel, y
+        Input (padded already, if it is), kernel and output, each ``(h, w)``.
+    at
+        ``(row, column)`` of an output value; it and the window that it came from are framed.
+    stride
+        The stride that made `y`.
+
+    Raises
+    ------
+    ValueError
+        For another rank, NaN, `at` outside `y`, or a window outside `x`.
+    """
+    panels = [check_array(name, value, (2,)) for name, value in (("x", x), ("kernel", kernel), ("y", y))]
+    x, kernel, y = panels
+    row, column = at
+    if not (0 <= row < y.shape[0] and 0 <= column < y.shape[1]):
+        raise ValueError(f"at: got {at}, expected a place inside y of shape {y.shape}")
+    stride = check_integer("stride", stride, 1)
+    window = (row * stride, column * stride, *kernel.shape)
+    if window[0] + window[2] > x.shape[0] or window[1] + window[3] > x.shape[1]:
+        raise ValueError(f"at: got {at}, whose window leaves x of shape {x.shape}")
+
+    with_numbers = max(x.shape) <= 12
+    # A kernel on a photograph would be a dot at the photograph's scale: give it at least a fifth of its width.
+    widths = [panel.shape[1] for panel in panels]
+    if not with_numbers:
+        widths[1] = max(widths[1], widths[0] // 5)
+    cell = min(0.5, (WIDTH - 1.2) / sum(widths))
+    heights = [panel.shape[0] * width / panel.shape[1] for panel, width in zip(panels, widths, strict=True)]
+    figure = _figure(sum(widths) * cell + 1.4, max(heights) * cell + 0.6)
+    axes = figure.subplots(1, 3, width_ratios=widths)
+    titles = (f"input {_size(x)}", f"kernel {_size(kernel)}", f"output {_size(y)}")
+    frames = (window, None, (row, column, 1, 1))
+    for ax, panel, title, frame in zip(axes, panels, titles, frames, strict=True):
+        if with_numbers:
+            _draw_numbers(ax, panel, cell, title, frame)
+        else:
+            colours = _colours(panel, *_scale(panel, GREY))
+            ax.imshow(colours, interpolation="nearest")
+            ax.set_title(f"{title}\n{_number(panel.min())} … {_number(panel.max())}", fontsize=9)
+            ax.axis("off")
+    return figure
+
+
+def plot_filters(
+    kernel, *, channel: int | None = None, titles: Sequence[str] | None = None, columns: int | None = None
+) -> Figure:
+    """Draw the filters of a convolution, white at zero, all on one scale.
+
+    Parameters
+    ----------
+    kernel
+        ``(h, w)``, ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer.
+        With several input channels each has a row and each filter a column.
+    channel
+        Draw the filters' weights for this input channel only.
+    titles
+        One for each picture.
+
+    Raises
+    ------
+    ValueError
+        For a layer without weights, another rank, an unknown channel, NaN, a wrong number of titles, or more than
+        512 pictures.
+    """
+    if hasattr(kernel, "get_weights"):
+        weights = kernel.get_weights()
+        if not weights:
+            raise ValueError(f"kernel: got layer {kernel.name!r} without weights, expected a built convolution")
+        kernel = weights[0]
+    array = check_array("kernel", kernel, (2, 3, 4))
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim == 3:
+        array = array[:, :, None, :]
+    if channel is not None:
+        if check_integer("channel", channel, 0) >= array.shape[2]:
+            raise ValueError(f"channel: got {channel}, expected 0 to {array.shape[2] - 1}")
+        array = array[:, :, [channel], :]
+    height, width, inputs, filters = array.shape
+    _check_count("kernel", inputs * filters)
+    _check_titles(titles, inputs * filters)
+    limit = float(np.abs(array).max()) or 1.0
+    maps = array.transpose(2, 3, 0, 1).reshape(inputs * filters, height, width)
+    tiles = [_colours(tile, SIGNED, -limit, limit) for tile in maps]
+    if columns is None and inputs > 1:
+        columns = filters
+    columns = _columns(len(tiles)) if columns is None else check_integer("columns", columns, 1)
+    figure = _grid(tiles, columns, titles)
+    _colourbar(figure, SIGNED, -limit, limit)
+    return figure
+
+
+def plot_feature_maps(
+    maps, *, each: bool = False, titles: Sequence[str] | None = None, columns: int | None = None
+) -> Figure:
+    """Draw the feature maps of one image; dead (all zero) and constant ones are marked.
+
+    Parameters
+    ----------
+    maps
+        ``(h, w, channels)`` or a batch of one, ``(1, h, w, channels)``; 1 to 512 channels.
+    each
+        Give each map a colour scale of its own. By default all share one, so that a faint map looks faint.
+    titles
+        One for each map; by default its index, for up to 64 maps.
+
+    Raises
+    ------
+    ValueError
+        For another rank or batch size, NaN, too many maps, or a wrong number of titles.
+    """
+    array = check_array("maps", maps, (3, 4))
+    if array.ndim == 4:
+        if len(array) != 1:
+            raise ValueError(f"maps: got a batch of {len(array)}, expected the maps of one image")
+        array = array[0]
+    count = array.shape[-1]
+    _check_count("maps", count)
+    _check_titles(titles, count)
+
+    shared = _scale(array, SEQUENTIAL)
+    tiles, marks = [], []
+    for index in range(count):
+        tile = array[..., index]
+        tiles.append(_colours(tile, *(_scale(tile, SEQUENTIAL) if each else shared)))
+        constant = tile.min() == tile.max()
+        marks.append("" if not constant else "dead" if tile.max() == 0 else "constant")
+    columns = _columns(count) if columns is None else check_integer("columns", columns, 1)
+    if titles is None and count <= 64:
+        titles = [str(index) for index in range(count)]
+    figure = _grid(tiles, columns, titles, marks=marks)
+    if each:
+        figure.supxlabel("each map on a scale of its own", fontsize=9, color="#555555")
+    else:
+        _colourbar(figure, *shared)
+    return figure
+
+
+def plot_lines(
+    x,
+    lines: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str | None = None,
+    log: bool = False,
+    markers: bool = True,
+) -> Figure:
+    """Draw curves over a common `x`, each labelled; both axes logarithmic on request.
+
+    Parameters
+    ----------
+    x
+        The common positions, one number for each value of a curve.
+    lines
+        Values by label; NaN leaves a gap.
+
+    Raises
+    ------
+    ValueError
+        For no curve, or a curve whose length is not that of `x`.
+    """
+    x = check_array("x", x, (1,))
+    if not lines:
+        raise ValueError("lines: got none, expected at least one curve")
+    figure = _figure(WIDTH * 0.75, 3.6)
+    ax = figure.add_subplot()
+    for index, (label, values) in enumerate(lines.items()):
+        if len(values) != len(x):
+            raise ValueError(f"lines[{label!r}]: got {len(values)} values, expected {len(x)}, as in x")
+        marker = "osD^vP*"[index % 7] if markers else None
+        ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
+    if log:
+        ax.set(xscale="log", yscale="log")
+    ax.set(xlabel=x_label, ylabel=y_label, title=title)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    if len(lines) > 1:
+        ax.legend(frameon=False)
+    return figure
+
+
+def plot_bars(
+    values: Mapping[str, float], *, x_label: str, title: str | None = None, log: bool = False
+) -> Figure:
+    """Draw labelled horizontal bars, first on top, each with its number.
+
+    Raises
+    ------
+    ValueError
+        For no values, or for values that are not positive on a logarithmic axis.
+    """
+    if not values:
+        raise ValueError("values: got none, expected at least one bar")
+    lengths = list(values.values())
+    if log and min(lengths) <= 0:
+        raise ValueError(f"values: got {min(lengths)}, expected more than 0 on a logarithmic axis")
+    figure = _figure(WIDTH * 0.75, 0.42 * len(values) + 0.9)
+    ax = figure.add_subplot()
+    bars = ax.barh(list(values), lengths, color=PALETTE[0])
+    ax.bar_label(bars, labels=[_number(length) for length in lengths], padding=4)
+    ax.invert_yaxis()
+    if log:
+        ax.set_xscale("log")
+    ax.margins(x=0.15)
+    ax.set(xlabel=x_label, title=title)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    # Closed, it stays usable but is not drawn a second time at the end of the cell.
+    plt.close(figure)
+    return figure
+
+
+def _image(name: str, image) -> np.ndarray:
+    """A grey image as ``(h, w)``, an RGB one as ``(h, w, 3)``."""
+    array = check_array(name, image, (2, 3))
+    if array.ndim == 3 and array.shape[2] == 1:
+        return array[..., 0]
+    if array.ndim == 3 and array.shape[2] != 3:
+        raise ValueError(f"{name}: got {array.shape[2]} channels, expected 1 or 3; see plot_feature_maps")
+    return array
+
+
+def _rgb(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array / 255
+    if array.min() < 0 or array.max() > 1:
+        came = f"{_number(array.min())} … {_number(array.max())}"
+        raise ValueError(f"{name}: got RGB values {came}, expected uint8, or floats from 0 to 1")
+    return array.astype(float)
+
+
+def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
+    """Colour map and limits: symmetric around zero for signed values, from zero otherwise."""
+    limit = float(np.abs(array).max()) or 1.0
+    return (SIGNED, -limit, limit) if array.min() < 0 else (unsigned_map, 0.0, limit)
+
+
+def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.ndarray:
+    if low == high:  # an all-zero image: no range to divide by
+        high = low + 1
+    return plt.get_cmap(colour_map)(Normalize(low, high)(array.astype(float)))[..., :3]
+
+
+def _columns(count: int) -> int:
+    """Tiles in a row of a grid about twice as wide as high."""
+    return min(count, max(8, math.ceil(math.sqrt(2 * count))))
+
+
+def _grid(
+    tiles: Sequence[np.ndarray],
+    columns: int,
+    titles: Sequence[str] | None,
+    captions: Sequence[str] | None = None,
+    marks: Sequence[str] | None = None,
+) -> Figure:
+    """Compose RGB tiles into one picture and draw it once; texts go above, below and onto the tiles."""
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
+    tile_width = min((WIDTH - 0.8) / columns, 2.6)
+    tile_height = tile_width * height / width
+    longest = max(map(len, titles)) if titles else 1
+    font = max(4, min(10, 115 * tile_width / max(longest, 4)))
+    caption_font = min(8, 6 * tile_width) if captions else 0
+    gap = 0.1 * tile_width
+    above = (font + 3) / 72 if titles else gap / 2
+    below = (caption_font + 4) / 72 if captions else gap / 2
+    # Small tiles are enlarged by a whole factor, so that the gaps come out close to what was asked for.
+    factor = max(1, math.ceil(48 / max(height, width)))
+    pixel = tile_width / (width * factor)
+    top, bottom, side = (max(2, math.ceil(inches / pixel)) for inches in (above, below, gap))
+    step_y, step_x = height * factor + top + bottom, width * factor + side
+    canvas = np.ones((rows * step_y, columns * step_x, 3), dtype=np.float32)
+    places = []
+    for index, tile in enumerate(tiles):
+        tile = tile.repeat(factor, axis=0).repeat(factor, axis=1)
+        y = index // columns * step_y + top + (height * factor - tile.shape[0]) // 2
+        x = index % columns * step_x + side // 2 + (width * factor - tile.shape[1]) // 2
+        canvas[y - 1 : y + tile.shape[0] + 1, x - 1 : x + tile.shape[1] + 1] = 0.7  # a thin frame
+        canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+        places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
+
+    figure = _figure(canvas.shape[1] * pixel + 0.15, canvas.shape[0] * pixel + 0.1)
+    ax = figure.add_subplot()
+    ax.imshow(canvas, interpolation="nearest", aspect="equal")
+    ax.axis("off")
+    for index, (centre, upper, lower) in enumerate(places):
+        if titles:
+            ax.text(centre - 0.5, upper - top * 0.15, titles[index], ha="center", va="bottom", fontsize=font)
+        if captions:
+            ax.text(
+                centre - 0.5, lower + bottom * 0.1, captions[index],
+                ha="center", va="top", fontsize=caption_font, color="#555555",
+            )  # fmt: skip
+        if marks and marks[index]:
+            ax.text(
+                centre - 0.5, (upper + lower) / 2, marks[index], ha="center", va="center",
+                fontsize=max(4, min(9, 12 * tile_width)), color="black",
+                bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[1]},
+            )  # fmt: skip
+    return figure
+
+
+def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:
+    mappable = plt.cm.ScalarMappable(Normalize(low, high), colour_map)
+    bar = figure.colorbar(mappable, ax=figure.axes[0], fraction=0.05, pad=0.02, aspect=15, shrink=0.9)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _draw_numbers(
+    ax, array: np.ndarray, cell: float, title: str | None, frame: tuple[int, int, int, int] | None
+) -> None:
+    colours = _colours(array, *_scale(array, GREY))
+    ax.imshow(colours, interpolation="nearest")
+    texts = [_number(value) for value in array.flat]
+    font = min(11, 72 * cell / (0.75 * max(map(len, texts)) + 0.6))
+    dark = colours @ (0.299, 0.587, 0.114) < 0.5
+    for (row, column), text in zip(np.ndindex(*array.shape), texts, strict=True):
+        colour = "white" if dark[row, column] else "black"
+        ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)
+    if frame is not None:
+        row, column, height, width = frame
+        ax.add_patch(
+            Rectangle((column - 0.5, row - 0.5), width, height, fill=False, color=HIGHLIGHT, linewidth=3)
+        )
+    ax.set_xticks(np.arange(-0.5, array.shape[1]), labels=[])
+    ax.set_yticks(np.arange(-0.5, array.shape[0]), labels=[])
+    ax.grid(color="#999999", linewidth=0.5)
+    ax.tick_params(length=0)
+    if title:
+        ax.set_title(title, fontsize=10)
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > MOST_MAPS:
+        raise ValueError(f"{name}: got {count} pictures, expected at most {MOST_MAPS}")
+
+
+def _check_titles(titles: Sequence[str] | None, count: int) -> None:
+    if titles is not None and len(titles) != count:
+        raise ValueError(f"titles: got {len(titles)}, expected {count}, one for each picture")
+
+
+def _number(value) -> str:
+    """A number short enough for a figure: whole where it is whole, else three digits; a true minus sign."""
+    value = float(value)
+    text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def _size(array: np.ndarray) -> str:
+    return "×".join(map(str, array.shape))

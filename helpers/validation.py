@@ -1,0 +1,83 @@
+"""Clear errors for bad arguments, worded once: what the argument is called, what came, what was expected."""
+
+import numbers
+
+import numpy as np
+
+
+def check_array(name: str, value, ranks: tuple[int, ...]) -> np.ndarray:
+    """Return `value` as an array, or raise ``ValueError`` naming it.
+
+    Parameters
+    ----------
+    name
+        What the argument is called in the caller's signature.
+    value
+        Anything that NumPy can turn into a numeric array.
+    ranks
+        The allowed numbers of dimensions.
+
+    Raises
+    ------
+    ValueError
+        When `value` is not numeric, has another rank, is empty, or holds NaN or infinity.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name}: got {type(value).__name__} of dtype {array.dtype}, expected numbers")
+    if array.ndim not in ranks:
+        wanted = " or ".join(f"{rank}-D" for rank in ranks)
+        raise ValueError(f"{name}: got a {array.ndim}-D array of shape {array.shape}, expected {wanted}")
+    if array.size == 0:
+        raise ValueError(f"{name}: got an empty array of shape {array.shape}, expected at least one value")
+    if not np.isfinite(array).all():
+        what = "NaN" if np.isnan(array).any() else "infinity"
+        raise ValueError(f"{name}: got an array with {what}, expected finite numbers")
+    return array
+
+
+def check_integer(name: str, value, minimum: int) -> int:
+    """Return `value` as an ``int``, or raise ``ValueError`` when it is no integer or below `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise ValueError(f"{name}: got {value!r}, expected an integer of at least {minimum}")
+    return int(value)
+
+
+def check_convolution(x, kernel, stride: int = 1, padding: int = 0) -> None:
+    """Raise ``ValueError`` unless `kernel` can slide over `x` with this stride and padding.
+
+    Parameters
+    ----------
+    x
+        An image ``(height, width)`` or ``(height, width, channels)``, or a batch
+        ``(batch, height, width, channels)``.
+    kernel
+        ``(height, width)`` or ``(height, width, channels)`` for an image; Keras's
+        ``(height, width, in, out)`` for a batch.
+    stride, padding
+        Step of the kernel (at least 1) and rings of zeros around the image (at least 0), in pixels.
+    """
+    x = check_array("x", x, (2, 3, 4))
+    kernel = check_array("kernel", kernel, (2, 3, 4))
+    check_integer("stride", stride, 1)
+    check_integer("padding", padding, 0)
+    if kernel.ndim != x.ndim:
+        raise ValueError(
+            f"kernel: got a {kernel.ndim}-D array of shape {kernel.shape}, "
+            f"expected {x.ndim}-D to go with x of shape {x.shape}"
+        )
+    if x.ndim > 2 and kernel.shape[2] != x.shape[-1]:
+        raise ValueError(
+            f"kernel: got shape {kernel.shape} with {kernel.shape[2]} input channels, "
+            f"expected {x.shape[-1]}, as in x of shape {x.shape}"
+        )
+    rows, columns = x.shape[1:3] if x.ndim == 4 else x.shape[:2]
+    room = (rows + 2 * padding, columns + 2 * padding)
+    if kernel.shape[0] > room[0] or kernel.shape[1] > room[1]:
+        raise ValueError(
+            f"kernel: got {kernel.shape[0]}×{kernel.shape[1]}, "
+            f"expected at most {room[0]}×{room[1]}, the size of the padded image"
+        )

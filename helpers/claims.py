@@ -61,7 +61,7 @@ def claim(what: str, measured, expected, *, source: str | None = None, rtol: flo
         problem = _difference(np.asarray(measured), np.asarray(expected), rtol)
     reference = f"  [{source}]" if source else ""
     if problem:
-        raise AssertionError(f"{what}: measured {_text(measured)}, {problem}{reference}")
+        raise AssertionError(f"{what}: measured {_text(measured, exact=True)}, {problem}{reference}")
     print(f"{what:<62} {_printed(expected, rtol):>22}  ✓{reference}")
 
 
@@ -84,9 +84,9 @@ def _difference(measured: np.ndarray, expected: np.ndarray, rtol: float) -> str:
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = (
             f"; {wrong.sum():,} of {wrong.size:,} values differ, first at {list(index)}: "
-            f"{_text(measured[index])} instead of {_text(expected[index])}"
+            f"{_text(measured[index], exact=True)} instead of {_text(expected[index], exact=True)}"
         )
-    return f"expected {_text(expected)}{f' within {rtol:g}' if rtol else ''}{where}"
+    return f"expected {_text(expected, exact=True)}{f' within {rtol:g}' if rtol else ''}{where}"
 
 
 def _printed(expected, rtol: float) -> str:
@@ -98,11 +98,15 @@ def _printed(expected, rtol: float) -> str:
     return f"{text} to {rtol:g}" if rtol else text
 
 
-def _text(value) -> str:
+def _text(value, exact: bool = False) -> str:
     """A number with thousands separators, a short array in brackets, a long one by its corners."""
+    if isinstance(value, (tuple, list)) and np.size(value) <= 40:
+        return str(value)
     array = np.asarray(value)
     if array.ndim:
         return np.array2string(array, separator=", ", precision=6, threshold=40, edgeitems=2).replace("\n", "")
     if array.dtype.kind in "iu":
         return f"{array.item():,}"
-    return f"{array.item():,.6g}" if array.dtype.kind == "f" else str(array.item())
+    if array.dtype.kind == "f":
+        return f"{array.item():,}" if exact else f"{array.item():,.6g}"
+    return str(array.item())

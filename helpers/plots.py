@@ -73,33 +73,43 @@ def show_images(images, *, titles: Sequence[str] | None = None, columns: int | N
 
 
 def show_pixels(
-    image, *, title: str | None = None, highlight: tuple[int, int, int, int] | None = None
+    images,
+    *,
+    titles: Sequence[str] | None = None,
+    highlight: tuple[int, int, int, int] | None = None,
 ) -> Figure:
-    """Draw a small image with its numbers written in.
+    """Draw a small image, or several side by side, with the numbers written in.
 
     Parameters
     ----------
-    image
-        ``(h, w)`` or ``(h, w, 1)``, at most 32×32.
+    images
+        An image ``(h, w)`` or ``(h, w, 1)``, or a list of them; at most 32×32, and 32 columns in all.
+    titles
+        One for each image.
     highlight
-        ``(row, column, height, width)`` of a window to frame.
+        ``(row, column, height, width)`` of a window of the first image to frame.
 
     Raises
     ------
     ValueError
-        For another rank, a larger image, NaN, or a window that leaves the image.
+        For another rank, larger images, NaN, a wrong number of titles, or a window that leaves the image.
     """
-    array = _image("image", image)
-    if array.ndim != 2 or max(array.shape) > 32:
-        raise ValueError(f"image: got shape {array.shape}, expected one channel and at most 32×32")
+    if not isinstance(images, (list, tuple)):
+        images = [images]
+    arrays = [_image(f"images[{index}]", image) for index, image in enumerate(images)]
+    if not arrays:
+        raise ValueError("images: got none, expected at least one")
+    widths = [array.shape[1] for array in arrays]
+    heights = [array.shape[0] for array in arrays]
+    if max(array.ndim for array in arrays) > 2 or sum(widths) > 32 or max(heights) > 32:
+        sizes = ", ".join(_size(array) for array in arrays)
+        raise ValueError(f"images: got {sizes}, expected one channel each and at most 32×32 together")
+    _check_titles(titles, len(arrays))
     if highlight is not None:
         row, column, height, width = highlight
-        if min(row, column) < 0 or row + height > array.shape[0] or column + width > array.shape[1]:
-            raise ValueError(f"highlight: got {highlight}, expected a window inside {array.shape}")
-    cell = min(0.5, WIDTH / array.shape[1])
-    figure = _figure(array.shape[1] * cell + 0.2, array.shape[0] * cell + (0.45 if title else 0.2))
-    _draw_numbers(figure.add_subplot(), array, cell, title, highlight)
-    return figure
+        if min(row, column) < 0 or row + height > heights[0] or column + width > widths[0]:
+            raise ValueError(f"highlight: got {highlight}, expected a window inside {_size(arrays[0])}")
+    return _number_panels(arrays, titles or [None] * len(arrays), [highlight])
 
 
 def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int = 1) -> Figure:
@@ -129,25 +139,17 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int 
     if window[0] + window[2] > x.shape[0] or window[1] + window[3] > x.shape[1]:
         raise ValueError(f"at: got {at}, whose window leaves x of shape {x.shape}")
 
-    with_numbers = max(x.shape) <= 12
+    titles = [f"input {_size(x)}", f"kernel {_size(kernel)}", f"output {_size(y)}"]
+    if max(x.shape) <= 12:
+        return _number_panels(panels, titles, [window, None, (row, column, 1, 1)])
     # A kernel on a photograph would be a dot at the photograph's scale: give it at least a fifth of its width.
-    widths = [panel.shape[1] for panel in panels]
-    if not with_numbers:
-        widths[1] = max(widths[1], widths[0] // 5)
-    cell = min(0.5, (WIDTH - 1.2) / sum(widths))
-    heights = [panel.shape[0] * width / panel.shape[1] for panel, width in zip(panels, widths, strict=True)]
-    figure = _figure(sum(widths) * cell + 1.4, max(heights) * cell + 0.6)
-    axes = figure.subplots(1, 3, width_ratios=widths)
-    titles = (f"input {_size(x)}", f"kernel {_size(kernel)}", f"output {_size(y)}")
-    frames = (window, None, (row, column, 1, 1))
-    for ax, panel, title, frame in zip(axes, panels, titles, frames, strict=True):
-        if with_numbers:
-            _draw_numbers(ax, panel, cell, title, frame)
-        else:
-            colours = _colours(panel, *_scale(panel, GREY))
-            ax.imshow(colours, interpolation="nearest")
-            ax.set_title(f"{title}\n{_number(panel.min())} … {_number(panel.max())}", fontsize=9)
-            ax.axis("off")
+    widths = [x.shape[1], max(kernel.shape[1], x.shape[1] // 5), y.shape[1]]
+    height = x.shape[0] * (WIDTH - 0.8) / sum(widths)
+    figure = _figure(WIDTH, height + 0.6)
+    for ax, panel, title in zip(figure.subplots(1, 3, width_ratios=widths), panels, titles, strict=True):
+        ax.imshow(_colours(panel, *_scale(panel, GREY)), interpolation="nearest")
+        ax.set_title(f"{title}\n{_number(panel.min())} … {_number(panel.max())}", fontsize=9)
+        ax.axis("off")
     return figure
 
 
@@ -273,7 +275,7 @@ def plot_lines(
     x = check_array("x", x, (1,))
     if not lines:
         raise ValueError("lines: got none, expected at least one curve")
-    figure = _figure(WIDTH * 0.75, 3.6)
+    figure = _figure(WIDTH * 0.8, 3.6)
     ax = figure.add_subplot()
     for index, (label, values) in enumerate(lines.items()):
         if len(values) != len(x):
@@ -282,11 +284,13 @@ def plot_lines(
         ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
     if log:
         ax.set(xscale="log", yscale="log")
+        ax.set_xticks(x, labels=[_number(value) for value in x], minor=False)
+        ax.set_xticks([], minor=True)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
     return figure
 
 
@@ -373,7 +377,7 @@ def _grid(
     rows = math.ceil(len(tiles) / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
-    tile_width = min((WIDTH - 0.8) / columns, 2.6)
+    tile_width = min((WIDTH - 0.8) / columns, 2.6, 4.2 / rows * width / height)
     tile_height = tile_width * height / width
     longest = max(map(len, titles)) if titles else 1
     font = max(4, min(10, 115 * tile_width / max(longest, 4)))
@@ -381,8 +385,8 @@ def _grid(
     gap = 0.1 * tile_width
     above = (font + 3) / 72 if titles else gap / 2
     below = (caption_font + 4) / 72 if captions else gap / 2
-    # Small tiles are enlarged by a whole factor, so that the gaps come out close to what was asked for.
-    factor = max(1, math.ceil(48 / max(height, width)))
+    # Small tiles are enlarged by a whole factor, so that gaps and frames come out as thin as they should.
+    factor = max(1, math.ceil(70 * tile_width / width))
     pixel = tile_width / (width * factor)
     top, bottom, side = (max(2, math.ceil(inches / pixel)) for inches in (above, below, gap))
     step_y, step_x = height * factor + top + bottom, width * factor + side
@@ -423,9 +427,25 @@ def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw_numbers(
-    ax, array: np.ndarray, cell: float, title: str | None, frame: tuple[int, int, int, int] | None
-) -> None:
+def _number_panels(arrays: Sequence[np.ndarray], titles: Sequence[str | None], frames: Sequence) -> Figure:
+    """Draw arrays side by side, each with its numbers; `frames` are windows to frame, None for none."""
+    widths = [array.shape[1] for array in arrays]
+    cell = min(0.5, (WIDTH - 0.5) / sum(widths))
+    height = max(len(array) for array in arrays) * cell + (0.45 if any(titles) else 0.2)
+    figure = _figure(sum(widths) * cell + 0.25 * len(arrays), height)
+    axes = figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]
+    for ax, array, title in zip(axes, arrays, titles, strict=True):
+        _draw_numbers(ax, array, cell)
+        ax.set_title(title or "", fontsize=10)
+    for ax, frame in zip(axes, frames, strict=False):
+        if frame is not None:
+            row, column, rows, columns = frame
+            corner = (column - 0.5, row - 0.5)
+            ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3))
+    return figure
+
+
+def _draw_numbers(ax, array: np.ndarray, cell: float) -> None:
     colours = _colours(array, *_scale(array, GREY))
     ax.imshow(colours, interpolation="nearest")
     texts = [_number(value) for value in array.flat]
@@ -434,17 +454,10 @@ def _draw_numbers(
     for (row, column), text in zip(np.ndindex(*array.shape), texts, strict=True):
         colour = "white" if dark[row, column] else "black"
         ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)
-    if frame is not None:
-        row, column, height, width = frame
-        ax.add_patch(
-            Rectangle((column - 0.5, row - 0.5), width, height, fill=False, color=HIGHLIGHT, linewidth=3)
-        )
     ax.set_xticks(np.arange(-0.5, array.shape[1]), labels=[])
     ax.set_yticks(np.arange(-0.5, array.shape[0]), labels=[])
     ax.grid(color="#999999", linewidth=0.5)
     ax.tick_params(length=0)
-    if title:
-        ax.set_title(title, fontsize=10)
 
 
 def _check_count(name: str, count: int) -> None:
@@ -460,7 +473,7 @@ def _check_titles(titles: Sequence[str] | None, count: int) -> None:
 def _number(value) -> str:
     """A number short enough for a figure: whole where it is whole, else three digits; a true minus sign."""
     value = float(value)
-    text = f"{value:,.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.3g}"
+    text = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
     return text.replace("-", "−")
 
 

@@ -1,21 +1,22 @@
-# Setup, the same in every notebook: find the course's helpers, then start Keras without its log lines.
+# Setup, the same in every notebook: find the course's helpers, then start Keras without its log.
 import subprocess
 import sys
 from pathlib import Path
 
 REPOSITORY = "REPOSITORY_URL"
 here = Path.cwd()
-homes = [folder for folder in (here, *here.parents) if (folder / "helpers" / "claims.py").is_file()]
+homes = [home for home in (here, *here.parents) if (home / "helpers" / "claims.py").is_file()]
 if not homes and "google.colab" in sys.modules:
     homes = [here / REPOSITORY.rsplit("/", 1)[-1]]
     if not homes[0].is_dir():
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, str(homes[0])], check=True)
-sys.path[:0] = [str(folder) for folder in homes[:1]]
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", REPOSITORY, homes[0]], check=True)
+sys.path[:0] = [str(home) for home in homes[:1]]
 try:
     import helpers
 except ModuleNotFoundError:
-    raise ModuleNotFoundError(f"This notebook cannot find the course's helpers folder: run it inside a "
-                              f"copy of {REPOSITORY}, made with git clone.") from None
+    raise ModuleNotFoundError(
+        f"The course's helpers folder is not here: open the notebook in a clone of {REPOSITORY}"
+    ) from None
 
 with helpers.quiet_import():
     import keras

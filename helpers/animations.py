@@ -85,7 +85,8 @@ button{font:inherit;min-width:40px}input{width:260px;vertical-align:middle}
 <script>
 const d=DATA,$=i=>document.getElementById(i),t=v=>String(+v.toFixed(3)).replace("-","−");
 const N=d.n*d.m,K=d.k.length,L=d.k[0].length;let i=0,timer=0;
-function terms(a,b){const q=[];for(let u=0;u<K;u++)for(let v=0;v<L;v++)q.push([d.x[a*d.s+u][b*d.s+v],d.k[u][v]]);return q}
+function terms(a,b){const q=[];for(let u=0;u<K;u++)for(let v=0;v<L;v++)q.push([d.x[a*d.s+u][b*d.s+v],d.k[u][v]]);
+return q}
 const sum=q=>q.reduce((e,f)=>e+f[0]*f[1],0);
 const y=[...Array(d.n)].map((_,a)=>[...Array(d.m)].map((_,b)=>sum(terms(a,b))));
 function table(name,rows,cell){const e=document.createElement("table");e.createCaption().textContent=name;

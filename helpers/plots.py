@@ -378,7 +378,6 @@ def _grid(
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
     tile_width = min((WIDTH - 0.8) / columns, 2.6, 4.2 / rows * width / height)
-    tile_height = tile_width * height / width
     longest = max(map(len, titles)) if titles else 1
     font = max(4, min(10, 115 * tile_width / max(longest, 4)))
     caption_font = min(8, 6 * tile_width) if captions else 0

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import hypothesis
 import matplotlib
-import notebook_rules as rules
 import pytest
+
+import notebook_rules as rules
 
 # No windows. Set here and not by MPLBACKEND, because nbval's kernels inherit the environment, and with that
 # variable set they would show no figures.

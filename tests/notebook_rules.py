@@ -26,7 +26,7 @@ NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-KNOWN_TAGS = {"parameters", "setup", "core", "nbval-ignore-output", "solution"}
+KNOWN_TAGS = {"parameters", "setup", "nbval-ignore-output"}
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 MOST_LINES = 30  # a longer cell is a listing rather than a step, and overflows its slide
 MOST_BYTES = 2_000_000

@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 
 import nbformat.v4
-import notebook_rules as rules
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+
+import notebook_rules as rules
 
 CELL_TIMEOUT = 300  # seconds; the one that nbval has in pyproject.toml
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import nbformat
-import notebook_rules as rules
 import pytest
+
+import notebook_rules as rules
 import refresh
 
 COURSE = Path(__file__).resolve().parent.parent

@@ -1,0 +1,148 @@
+"""Is the course's NumPy quick enough beside TensorFlow, and are its figures and imports quick at all?
+
+    python tests/benchmarks/convolution.py
+
+Prints one line for each bar; the exit status is 1 when one is missed. Where two ways are compared they take
+turns, and the median of their ratios counts: another program that runs meanwhile slows both.
+"""
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import matplotlib  # noqa: E402
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+from notebook_code import definitions  # noqa: E402
+
+from helpers import plots  # noqa: E402
+
+Row = tuple[str, float, str, bool]  # what, measured, bar, holds
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = perf_counter()
+    function()
+    return perf_counter() - start
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> float:
+    """How many times longer `ours` takes: the median over rounds in which each runs once."""
+    ours(), theirs()
+    return statistics.median(seconds(ours) / seconds(theirs) for _ in range(rounds))
+
+
+def at_most(what: str, measured: float, bar: float) -> Row:
+    return what, measured, f"≤ {bar:g}", measured <= bar
+
+
+def at_least(what: str, measured: float, bar: float) -> Row:
+    return what, measured, f"≥ {bar:g}", measured >= bar
+
+
+def convolutions(lesson: dict) -> list[Row]:
+    """The setting of the notebook: 100 small colour images, 25 filters, stride 2, one ring of zeros."""
+    keras, tf = lesson["keras"], lesson["tf"]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 31, 31, 3)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 3, 25)).astype(np.float32)
+    dy = rng.normal(size=(100, 16, 16, 25)).astype(np.float32)
+    plan = lesson["plan_convolution"](x.shape, kernel.shape, 2, 1)
+
+    def planned():
+        return plan(x, kernel)
+
+    def with_keras():
+        return keras.ops.conv(x, kernel, strides=2, padding="same")
+
+    def backward():
+        return lesson["conv_backward"](x, kernel, dy, 2, 1)
+
+    with tf.GradientTape(persistent=True) as tape:
+        x_tf, kernel_tf = tf.constant(x), tf.constant(kernel)
+        tape.watch([x_tf, kernel_tf])
+        y_tf = tf.nn.conv2d(x_tf, kernel_tf, 2, "SAME")
+
+    def with_tape():
+        return tape.gradient(y_tf, [x_tf, kernel_tf], dy)
+
+    # Only what computes the same may be compared.
+    np.testing.assert_allclose(planned(), with_keras(), rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(backward(), with_tape(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-2)
+
+    loops = seconds(lambda: lesson["conv_loops"](x, kernel, 2, 1))
+    best = statistics.median(seconds(planned) for _ in range(50))
+    return [
+        at_least("loops / best NumPy", loops / best, 500),
+        at_most("best NumPy / keras.ops.conv", ratio(planned, with_keras, 200), 1.3),
+        at_most("conv_backward / tape.gradient", ratio(backward, with_tape, 100), 3),
+    ]
+
+
+def figures() -> list[Row]:
+    """64 maps composed into one picture, beside 64 Axes that show the same; drawn as a notebook stores them."""
+    maps = np.random.default_rng(0).normal(size=(16, 16, 64))
+
+    def store(figure):
+        figure.savefig(io.BytesIO(), format="png")
+
+    def images():
+        store(plots.show_images(maps.transpose(2, 0, 1)))
+
+    def feature_maps():
+        store(plots.plot_feature_maps(maps))
+
+    def subplots(titled: bool):
+        size = (plots.WIDTH, plots.WIDTH)
+        figure, axes = plt.subplots(8, 8, figsize=size, dpi=plots.DPI, layout="constrained")
+        for index, ax in enumerate(axes.flat):
+            image = ax.imshow(maps[..., index], vmin=-4, vmax=4)
+            ax.axis("off")
+            if titled:
+                ax.set_title(str(index))
+        if titled:
+            figure.colorbar(image, ax=axes)
+        store(figure)
+        plt.close(figure)
+
+    return [
+        at_most("show_images / 64 Axes", ratio(images, lambda: subplots(False), 7), 0.1),
+        at_most("plot_feature_maps / 64 Axes", ratio(feature_maps, lambda: subplots(True), 7), 0.1),
+    ]
+
+
+def imports() -> Row:
+    def python(code: str) -> float:
+        return seconds(lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True))
+
+    python("import helpers")
+    difference = statistics.median(python("import helpers") - python("pass") for _ in range(5))
+    return at_most("import helpers, seconds", difference, 0.2)
+
+
+def main() -> int:
+    lesson = definitions("01_convolution_by_hand")
+    packages = {"NumPy": np, "TensorFlow": lesson["tf"], "Keras": lesson["keras"]}
+    versions = [f"{name} {package.__version__}" for name, package in packages.items()]
+    print(", ".join([*versions, f"{os.cpu_count()} CPUs"]))
+    rows = [*convolutions(lesson), *figures(), imports()]
+    print(f"{'what':<34} {'measured':>9} {'bar':>7}  holds")
+    for what, measured, bar, holds in rows:
+        print(f"{what:<34} {measured:>9.3g} {bar:>7}  {'yes' if holds else 'NO'}")
+    return 0 if all(holds for *_, holds in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -99,12 +99,14 @@ def _printed(expected, rtol: float) -> str:
 
 
 def _text(value, exact: bool = False) -> str:
-    """A number with thousands separators, a short array in brackets, a long one by its corners."""
-    if isinstance(value, (tuple, list)) and np.size(value) <= 40:
-        return str(value)
+    """A number with thousands separators, a short array in brackets, a long one by its shape and range."""
     array = np.asarray(value)
+    if array.size > 40:
+        return f"an array of shape {array.shape} from {array.min():,.6g} to {array.max():,.6g}"
+    if isinstance(value, (tuple, list)):
+        return str(value)
     if array.ndim:
-        return np.array2string(array, separator=", ", precision=6, threshold=40, edgeitems=2).replace("\n", "")
+        return np.array2string(array, separator=", ", precision=6).replace("\n", "")
     if array.dtype.kind in "iu":
         return f"{array.item():,}"
     if array.dtype.kind == "f":

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from notebook_code import definitions
 from scipy import ndimage, signal
+
+from notebook_code import definitions
 
 
 class Lesson(SimpleNamespace):
@@ -97,8 +98,8 @@ def test_conv2d_sums_over_the_channels(lesson, setting):
 
 
 def test_conv2d_does_not_overflow_on_a_photograph(lesson):
-    white, kernel = np.full((3, 3), 255, np.uint8), np.ones((3, 3), np.uint8)
-    assert lesson.conv2d(white, kernel) == 9 * 255
+    white, kernel = np.full((3, 3), 255, np.uint8), np.full((3, 3), 2, np.uint8)
+    assert lesson.conv2d(white, kernel) == 9 * 255 * 2
 
 
 def test_conv2d_leaves_its_input_alone(lesson):

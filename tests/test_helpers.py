@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import notebook_rules as rules
 import pytest
+
+import notebook_rules as rules
 
 SETUP = rules.setup_source()
 FINDING, _, _ = SETUP.partition("with helpers.quiet_import()")

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/convolution.py
 
-Prints one line for each bar; the exit status is 1 when one is missed. Where two ways are compared they take
-turns, and the median of their ratios counts: another program that runs meanwhile slows both.
+Prints one line for each bar; the exit status is 1 when one is missed. Where two ways are compared they take turns, and
+the median of their ratios counts: another program that runs meanwhile slows both.
 """
 
 import io
@@ -24,9 +24,9 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
-from notebook_code import definitions  # noqa: E402
 
 from helpers import plots  # noqa: E402
+from notebook_code import definitions  # noqa: E402
 
 Row = tuple[str, float, str, bool]  # what, measured, bar, holds
 

@@ -53,8 +53,9 @@ def glide(x, kernel, stride: int = 1, padding: int = 0) -> Animation:
     ValueError
         For what `check_convolution` refuses, another rank, or sizes that would not be readable.
     """
-    x, kernel = check_array("x", x, (2,)), check_array("kernel", kernel, (2,))
+    x, kernel = (check_array(name, value, (2,)) + 0 for name, value in (("x", x), ("kernel", kernel)))  # bool → int
     check_convolution(x, kernel, stride, padding)
+    stride, padding = int(stride), int(padding)  # JSON knows no NumPy integers
     padded = np.pad(x, padding)
     for name, array, most in (("x", padded, MOST_PIXELS), ("kernel", kernel, MOST_WEIGHTS)):
         if max(array.shape) > most:

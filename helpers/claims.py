@@ -12,8 +12,8 @@ class Bound:
     sign: str
     limit: float
 
-    def holds_for(self, measured: np.ndarray) -> bool:
-        return bool(np.all(measured >= self.limit if self.sign == "≥" else measured <= self.limit))
+    def holds_for(self, measured: np.ndarray) -> np.ndarray:
+        return measured >= self.limit if self.sign == "≥" else measured <= self.limit
 
     def __str__(self) -> str:
         return f"{self.sign} {_text(self.limit)}"
@@ -51,18 +51,37 @@ def claim(what: str, measured, expected, *, source: str | None = None, rtol: flo
     AssertionError
         When the claim does not hold; the message names both values.
     ValueError
-        When `rtol` is negative or `expected` is not a number that something can equal.
+        When `rtol` is negative, `expected` is no number that something can equal, or a bound has nothing to compare.
     """
     if not 0 <= rtol < 1:
         raise ValueError(f"rtol: got {rtol!r}, expected a number from 0 up to 1")
     if isinstance(expected, Bound):
-        problem = "" if expected.holds_for(np.asarray(measured)) else f"expected {expected}"
+        problem = _outside(np.asarray(measured), expected)
     else:
         problem = _difference(np.asarray(measured), np.asarray(expected), rtol)
     reference = f"  [{source}]" if source else ""
     if problem:
         raise AssertionError(f"{what}: measured {_text(measured, exact=True)}, {problem}{reference}")
     print(f"{what:<62} {_printed(expected, rtol):>22}  ✓{reference}")
+
+
+def _outside(measured: np.ndarray, bound: Bound) -> str:
+    """Say which measured value is outside the bound; empty when none is."""
+    if measured.size == 0:
+        raise ValueError("measured: got no value at all, expected at least one to compare with a bound")
+    wrong = ~np.asarray(bound.holds_for(measured))
+    if not wrong.any():
+        return ""
+    return f"expected {bound}{_first(wrong, measured)}"
+
+
+def _first(wrong: np.ndarray, measured: np.ndarray) -> str:
+    """Name the first wrong value of an array; nothing to add for a single number."""
+    if not wrong.ndim:
+        return ""
+    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    value = _text(measured[index], exact=True)
+    return f"; {wrong.sum():,} of {wrong.size:,} values are wrong, first at {list(index)}: {value}"
 
 
 def _difference(measured: np.ndarray, expected: np.ndarray, rtol: float) -> str:
@@ -79,14 +98,11 @@ def _difference(measured: np.ndarray, expected: np.ndarray, rtol: float) -> str:
         wrong = ~(np.abs(measured.astype(float) - expected.astype(float)) <= allowed)
     if not wrong.any():
         return ""
-    where = ""
-    if expected.ndim:
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        where = (
-            f"; {wrong.sum():,} of {wrong.size:,} values differ, first at {list(index)}: "
-            f"{_text(measured[index], exact=True)} instead of {_text(expected[index], exact=True)}"
-        )
-    return f"expected {_text(expected, exact=True)}{f' within {rtol:g}' if rtol else ''}{where}"
+    within = f" within {rtol:g}" if rtol else ""
+    where = _first(wrong, measured)
+    if where:
+        where += f" instead of {_text(expected[tuple(np.argwhere(wrong)[0])], exact=True)}"
+    return f"expected {_text(expected, exact=True)}{within}{where}"
 
 
 def _printed(expected, rtol: float) -> str:

@@ -107,7 +107,7 @@ def photograph(name: str, *, size: int | None = None, grey: bool = False) -> np.
         left, top = ((length - side) // 2 for length in picture.size)
         box = (left, top, left + side, top + side)
         picture = picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
-    return np.asarray(picture)
+    return np.array(picture)  # a copy: Pillow lends its memory for reading only
 
 
 def _load_digits(size: int | None, dtype: str) -> DataSet:
@@ -119,9 +119,7 @@ def _load_digits(size: int | None, dtype: str) -> DataSet:
     if size is not None:
         from PIL import Image
 
-        images = np.stack(
-            [Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC) for image in images]
-        )
+        images = np.stack([Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC) for image in images])
     if dtype == "float32":
         images = images.astype(np.float32) / 255
     x_train, x_test, y_train, y_test = train_test_split(

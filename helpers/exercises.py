@@ -59,9 +59,14 @@ def check(exercise: str, answer) -> Verdict:
 def _stub(): ...
 
 
+def _stub_with_docstring():
+    """A docstring is a constant more, and so other bytecode."""
+
+
 def _is_stub(function: Callable) -> bool:
-    """True when the body is ``...`` (with or without a docstring): then it compiles to what `_stub` compiles to."""
-    return function.__code__.co_code == _stub.__code__.co_code and not function.__code__.co_names
+    """True when the body is nothing but ``...``: it then compiles to what a stub compiles to."""
+    stub = _stub_with_docstring if function.__doc__ else _stub
+    return function.__code__.co_code == stub.__code__.co_code
 
 
 _CHECKERS: dict[str, Callable[[object], None]] = {}
@@ -86,6 +91,8 @@ def _compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Ma
         try:
             result = answer(**arguments)
         except Exception as error:
+            if "unexpected keyword argument" in str(error):
+                raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
             raise Mistake(f"For {_inputs(case)} it raises {type(error).__name__}: {error}") from None
         if result is None:
             raise Mistake(f"For {_inputs(case)} it returns None: is the return missing?")
@@ -107,13 +114,12 @@ def _difference(result, expected, case: Mapping) -> str:
     """Say how a result differs, for a mistake that nobody foresaw."""
     given = f"For {_inputs(case)}"
     if isinstance(expected, tuple):
-        if not isinstance(result, tuple) or len(result) != len(expected):
+        if not isinstance(result, (tuple, list)) or len(result) != len(expected):
             return f"{given} it returns {_describe(result)}, where {len(expected)} values are asked for."
         place = next(i for i, pair in enumerate(zip(result, expected, strict=True)) if not _same(*pair))
         return f"In value {place + 1} of {len(expected)}: " + _difference(result[place], expected[place], case)
-    try:
-        array = np.asarray(result, dtype=float)
-    except (TypeError, ValueError):
+    array = _numbers(result)
+    if array is None:
         return f"{given} it returns {_describe(result)}, where numbers are asked for."
     if array.shape != np.shape(expected):
         if np.ndim(expected) == 0:
@@ -133,17 +139,21 @@ def _difference(result, expected, case: Mapping) -> str:
 
 def _same(result, expected) -> bool:
     if isinstance(expected, tuple):
-        return (
-            isinstance(result, tuple) and len(result) == len(expected) and all(map(_same, result, expected))
-        )
-    try:
-        array = np.asarray(result, dtype=float)
-    except (TypeError, ValueError):
-        return False
-    expected = np.asarray(expected, dtype=float)
-    if array.shape != expected.shape:
+        is_pair = isinstance(result, (tuple, list)) and len(result) == len(expected)
+        return is_pair and all(map(_same, result, expected))
+    array, expected = _numbers(result), np.asarray(expected, dtype=float)
+    if array is None or array.shape != expected.shape:
         return False
     return bool(np.all(np.abs(array - expected) <= TOLERANCE * np.abs(expected).max(initial=0)))
+
+
+def _numbers(result) -> np.ndarray | None:
+    """A result as an array of floats; None when it is something else."""
+    try:
+        array = np.asarray(result)
+    except ValueError:  # rows of different lengths
+        return None
+    return array.astype(float) if array.dtype.kind in "buif" else None
 
 
 def _inputs(case: Mapping) -> str:
@@ -229,6 +239,24 @@ def _check_count(answer) -> None:
                     (k * k + 1) * filters,
                 )
             ),
+            "The units are right. This is one filter's parameters: there are as many such sets as filters.": (
+                lambda height, width, channels, k, filters: (
+                    places(height, width, k) * filters,
+                    k * k * channels + 1,
+                )
+            ),
+            "The units are right. You count one bias for the whole layer; each filter has its own.": (
+                lambda height, width, channels, k, filters: (
+                    places(height, width, k) * filters,
+                    k * k * channels * filters + 1,
+                )
+            ),
+            "The parameters are right. A row and a column of units are missing: count the first place too.": (
+                lambda height, width, channels, k, filters: (
+                    (height - k) * (width - k) * filters,
+                    (k * k * channels + 1) * filters,
+                )
+            ),
             "The parameters are right. Each filter makes a map of its own: count the units of all of them.": (
                 lambda height, width, channels, k, filters: (
                     places(height, width, k),
@@ -249,6 +277,10 @@ def _conv2d(x, kernel, bias, stride, padding):
     x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
     windows = sliding_window_view(x, kernel.shape[:2], axis=(0, 1))[::stride, ::stride]
     return np.einsum("ijcuv,uvcf->ijf", windows, kernel) + bias
+
+
+def _top_left(y, like):
+    return y[: like.shape[0], : like.shape[1]]
 
 
 @_exercise
@@ -278,15 +310,19 @@ def _check_conv2d(answer) -> None:
             "The kernel is flipped: this is a convolution in the mathematician's sense. A layer does not flip.": (
                 changed(kernel=lambda c: c["kernel"][::-1, ::-1])
             ),
-            "The kernel's height and width are swapped.": changed(
-                kernel=lambda c: c["kernel"].swapaxes(0, 1)
-            ),
+            "The kernel's height and width are swapped.": changed(kernel=lambda c: c["kernel"].swapaxes(0, 1)),
             "The output's height and width are swapped.": lambda **c: _conv2d(**c).swapaxes(0, 1),
             "The bias is missing.": changed(bias=lambda c: 0),
             "The bias is subtracted.": changed(bias=lambda c: -c["bias"]),
             "The stride is one too large.": changed(stride=lambda c: c["stride"] + 1),
             "The stride has no effect: the kernel moves one pixel at a time.": changed(stride=lambda c: 1),
+            "The shape is right, but the windows lie one pixel apart: where does the stride enter their place?": (
+                lambda **c: _top_left(changed(stride=lambda c: 1)(**c), _conv2d(**c))
+            ),
             "The padding has no effect.": changed(padding=lambda c: 0),
+            "Places are missing below and on the right: the padded image has more of them.": (
+                lambda **c: _top_left(_conv2d(**c), changed(padding=lambda c: 0)(**c))
+            ),
             "The padding is on one side only: rings of zeros go all around.": (
                 lambda x, kernel, bias, stride, padding: _conv2d(
                     np.pad(x, ((padding, 0), (padding, 0), (0, 0))), kernel, bias, stride, 0
@@ -296,9 +332,7 @@ def _check_conv2d(answer) -> None:
                 lambda **c: _conv2d(**c)[:-1, :-1]
             ),
             "Only the first input channel is used: the sum goes over all of them.": (
-                lambda x, kernel, bias, stride, padding: _conv2d(
-                    x[..., :1], kernel[:, :, :1], bias, stride, padding
-                )
+                lambda x, kernel, bias, stride, padding: _conv2d(x[..., :1], kernel[:, :, :1], bias, stride, padding)
             ),
             "Values are cut to integers: make the output an array of floats.": lambda **c: np.trunc(_conv2d(**c)),
         },
@@ -308,10 +342,9 @@ def _check_conv2d(answer) -> None:
 @_exercise
 def _check_pooling_puzzle(answer) -> None:
     maximum, average = np.array([[32, 19], [20, 27]]), np.array([[15, 14], [11, 16]])
-    try:
-        array = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError):
-        raise Mistake("Write a 4×4 list or array of numbers; something in it is not a number.") from None
+    array = _numbers(answer)
+    if array is None:
+        raise Mistake("Write a 4×4 list or array of numbers; something in it is not a number.")
     if array.shape != (4, 4):
         raise Mistake(f"Two by two blocks of 2×2 make 4×4; this has shape {array.shape}.")
     if not np.isfinite(array).all():
@@ -341,40 +374,57 @@ def _check_pooling_puzzle(answer) -> None:
             )
 
 
-def _pool(x, size, stride, reduce=np.max):
-    return reduce(sliding_window_view(x, (size, size), axis=(0, 1))[::stride, ::stride], axis=(-2, -1))
+def _max_pool_backward(x, dy, size, pick=np.argmax, give=lambda x, dy: dy):
+    """Each window's `give` goes to the place that `pick` finds in it."""
+    dx = np.zeros(x.shape)
+    for i, j, c in np.ndindex(dy.shape):
+        window = np.s_[i * size : (i + 1) * size, j * size : (j + 1) * size, c]
+        place = pick(x[window])
+        dx[window].flat[place] = give(x[window].flat[place], dy[i, j, c])
+    return dx
 
 
 @_exercise
-def _check_max_pool(answer) -> None:
+def _check_max_pool_backward(answer) -> None:
     rng = np.random.default_rng()
     cases = []
-    for height, width, size, stride in ((8, 6, 2, 2), (9, 11, 3, 2), (10, 7, 2, 3), (9, 9, 4, 1)):
+    for height, width, size in ((4, 6, 2), (7, 9, 2), (9, 6, 3)):
         x = rng.normal(size=(height, width, 3)) - 1  # mostly negative: a maximum that starts at 0 shows
-        cases.append({"x": x, "size": size, "stride": stride})
+        cases.append({"x": x, "dy": rng.normal(size=(height // size, width // size, 3)), "size": size})
+
+    def everywhere(x, dy, size):
+        rows, columns = (n // size * size for n in x.shape[:2])
+        dx = np.zeros(x.shape)
+        dx[:rows, :columns] = dy.repeat(size, axis=0).repeat(size, axis=1)
+        return dx
+
     _compare(
         answer,
-        _pool,
+        _max_pool_backward,
         cases,
         {
-            "This is average pooling: take the largest value of each window.": lambda **c: _pool(
-                **c, reduce=np.mean
+            "The gradient is spread evenly: so it is in average pooling. Here only the largest input matters.": (
+                lambda x, dy, size: everywhere(x, dy, size) / size**2
             ),
-            "This takes the smallest value of each window.": lambda **c: _pool(**c, reduce=np.min),
-            "The stride has no effect: you step by the size of the window.": lambda x, size, stride: _pool(
-                x, size, size
+            "All inputs of a window get its gradient: only the largest one changes the output.": everywhere,
+            "The gradient goes to the smallest input of each window.": (
+                lambda x, dy, size: _max_pool_backward(x, dy, size, pick=np.argmin)
             ),
-            "The stride has no effect: the window moves one pixel at a time.": lambda x, size, stride: _pool(
-                x, size, 1
+            "The gradient goes to the same corner of every window: find the place of the maximum.": (
+                lambda x, dy, size: _max_pool_backward(x, dy, size, pick=lambda window: 0)
             ),
-            "Size and stride are swapped.": lambda x, size, stride: _pool(x, stride, size),
-            "The maximum goes over the channels too: each channel is pooled on its own.": (
-                lambda **c: _pool(**c).max(axis=-1)
+            "The places are right, but they get the maxima themselves: they should get dy.": (
+                lambda x, dy, size: _max_pool_backward(x, dy, size, give=lambda x, dy: x)
             ),
-            "Negative values turn into 0: the running maximum must not start at 0.": (
-                lambda **c: np.maximum(_pool(**c), 0)
+            "The places are right, but they get 1: that is the slope; the chain rule multiplies it by dy.": (
+                lambda x, dy, size: _max_pool_backward(x, dy, size, give=lambda x, dy: 1)
             ),
-            "Height and width of the output are swapped.": lambda **c: _pool(**c).swapaxes(0, 1),
+            "The places are right, the sign is wrong: this is a gradient, not yet a step downhill.": (
+                lambda x, dy, size: -_max_pool_backward(x, dy, size)
+            ),
+            "Only the first channel is right: each channel has maxima of its own.": lambda x, dy, size: (
+                _max_pool_backward(np.repeat(x[..., :1], 3, axis=2), dy, size)
+            ),
         },
     )
 
@@ -389,6 +439,11 @@ def _check_conv1d_backward(answer) -> None:
 
     def right(x, w, dy):
         return np.convolve(dy, w), np.correlate(x, dy)
+
+    def last_dx(x, w, dy):
+        """What is left when dx[t + τ] = dy[t] * w[τ] overwrites, t running outside."""
+        last = np.minimum(np.arange(len(x)), len(dy) - 1)
+        return dy[last] * w[np.arange(len(x)) - last]
 
     _compare(
         answer,
@@ -406,12 +461,22 @@ def _check_conv1d_backward(answer) -> None:
                 lambda x, w, dy: (np.convolve(dy, w), np.correlate(x, dy) / len(dy))
             ),
             "dL/dw is right. dL/dx has only the places where the kernel fits inside dy: pad dy with zeros.": (
-                lambda x, w, dy: (
-                    np.convolve(dy, w)[len(w) - 1 : len(dy)], np.correlate(x, dy),
-                )
+                lambda x, w, dy: (np.convolve(dy, w, "valid"), np.correlate(x, dy))
+            ),
+            "dL/dx is right. In dL/dw, dy is flipped: w[τ] met x[t + τ], so add up dy[t] x[t + τ].": (
+                lambda x, w, dy: (np.convolve(dy, w), np.convolve(x, dy, "valid"))
+            ),
+            "dL/dw is right. In dL/dx each contribution replaces the one before: add them up (+=).": (
+                lambda x, w, dy: (last_dx(x, w, dy), np.correlate(x, dy))
+            ),
+            "dL/dx is right. In dL/dw each contribution replaces the one before: add them up (+=).": (
+                lambda x, w, dy: (np.convolve(dy, w), dy[-1] * x[len(dy) - 1 :])
+            ),
+            "In both gradients each contribution replaces the one before: add them up (+=).": (
+                lambda x, w, dy: (last_dx(x, w, dy), dy[-1] * x[len(dy) - 1 :])
             ),
             "Both have the wrong sign: this is a gradient, not yet a step downhill.": (
                 lambda x, w, dy: (-np.convolve(dy, w), -np.correlate(x, dy))
             ),
         },
-    )  # fmt: skip
+    )

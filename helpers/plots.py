@@ -44,15 +44,17 @@ def show_images(images, *, titles: Sequence[str] | None = None, columns: int | N
     ValueError
         For no images, too few or too many titles, a wrong rank, NaN, or RGB values out of range.
     """
+    if not isinstance(images, (list, tuple)) and np.ndim(images) != 4:
+        raise ValueError("images: got one image or a number, expected a list of images or a batch (n, h, w, c)")
     arrays = [_image(f"images[{index}]", image) for index, image in enumerate(images)]
     if not arrays:
         raise ValueError("images: got none, expected at least one")
-    _check_titles(titles, len(arrays))
+    titles = _checked_titles(titles, len(arrays))
     columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
 
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
-    signed_limit = max((np.abs(array).max() for array in floats if array.min() < 0), default=0)
-    grey_limit = max((array.max() for array in floats if array.min() >= 0), default=0)
+    signed_limit = max((_largest(array) for array in floats if array.min() < 0), default=0)
+    grey_limit = max((_largest(array) for array in floats if array.min() >= 0), default=0)
     tiles, captions = [], []
     for index, array in enumerate(arrays):
         if array.ndim == 3:
@@ -78,7 +80,7 @@ def show_pixels(
     titles: Sequence[str] | None = None,
     highlight: tuple[int, int, int, int] | None = None,
 ) -> Figure:
-    """Draw a small image, or several side by side, with the numbers written in.
+    """Draw a small image, or several side by side on one scale of colours, with the numbers written in.
 
     Parameters
     ----------
@@ -104,12 +106,11 @@ def show_pixels(
     if max(array.ndim for array in arrays) > 2 or sum(widths) > 32 or max(heights) > 32:
         sizes = ", ".join(_size(array) for array in arrays)
         raise ValueError(f"images: got {sizes}, expected one channel each and at most 32×32 together")
-    _check_titles(titles, len(arrays))
-    if highlight is not None:
-        row, column, height, width = highlight
-        if min(row, column) < 0 or row + height > heights[0] or column + width > widths[0]:
-            raise ValueError(f"highlight: got {highlight}, expected a window inside {_size(arrays[0])}")
-    return _number_panels(arrays, titles or [None] * len(arrays), [highlight])
+    titles = _checked_titles(titles, len(arrays))
+    if highlight is not None and not _is_inside(highlight, arrays[0]):
+        raise ValueError(f"highlight: got {highlight}, expected (row, column, height, width) inside {_size(arrays[0])}")
+    everything = np.concatenate([array.ravel() for array in arrays])
+    return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, [highlight])
 
 
 def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int = 1) -> Figure:
@@ -141,7 +142,8 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int 
 
     titles = [f"input {_size(x)}", f"kernel {_size(kernel)}", f"output {_size(y)}"]
     if max(x.shape) <= 12:
-        return _number_panels(panels, titles, [window, None, (row, column, 1, 1)])
+        scales = [_scale(panel, GREY) for panel in panels]
+        return _number_panels(panels, scales, titles, [window, None, (row, column, 1, 1)])
     # A kernel on a photograph would be a dot at the photograph's scale: give it at least a fifth of its width.
     widths = [x.shape[1], max(kernel.shape[1], x.shape[1] // 5), y.shape[1]]
     height = x.shape[0] * (WIDTH - 0.8) / sum(widths)
@@ -162,7 +164,7 @@ def plot_filters(
     ----------
     kernel
         ``(h, w)``, ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer.
-        With several input channels each has a row and each filter a column.
+        With several input channels, up to 32, each has a row and each filter a column.
     channel
         Draw the filters' weights for this input channel only.
     titles
@@ -190,11 +192,11 @@ def plot_filters(
         array = array[:, :, [channel], :]
     height, width, inputs, filters = array.shape
     _check_count("kernel", inputs * filters)
-    _check_titles(titles, inputs * filters)
-    limit = float(np.abs(array).max()) or 1.0
+    titles = _checked_titles(titles, inputs * filters)
+    limit = _largest(array)
     maps = array.transpose(2, 3, 0, 1).reshape(inputs * filters, height, width)
     tiles = [_colours(tile, SIGNED, -limit, limit) for tile in maps]
-    if columns is None and inputs > 1:
+    if columns is None and inputs > 1 and max(inputs, filters) <= 32:
         columns = filters
     columns = _columns(len(tiles)) if columns is None else check_integer("columns", columns, 1)
     figure = _grid(tiles, columns, titles)
@@ -228,7 +230,7 @@ def plot_feature_maps(
         array = array[0]
     count = array.shape[-1]
     _check_count("maps", count)
-    _check_titles(titles, count)
+    titles = _checked_titles(titles, count)
 
     shared = _scale(array, SEQUENTIAL)
     tiles, marks = [], []
@@ -270,9 +272,11 @@ def plot_lines(
     Raises
     ------
     ValueError
-        For no curve, or a curve whose length is not that of `x`.
+        For no curve, a curve whose length is not that of `x`, or an `x` that a logarithmic axis cannot show.
     """
     x = check_array("x", x, (1,))
+    if log and x.min() <= 0:
+        raise ValueError(f"x: got {_number(x.min())}, expected more than 0 on a logarithmic axis")
     if not lines:
         raise ValueError("lines: got none, expected at least one curve")
     figure = _figure(WIDTH * 0.8, 3.6)
@@ -294,19 +298,17 @@ def plot_lines(
     return figure
 
 
-def plot_bars(
-    values: Mapping[str, float], *, x_label: str, title: str | None = None, log: bool = False
-) -> Figure:
+def plot_bars(values: Mapping[str, float], *, x_label: str, title: str | None = None, log: bool = False) -> Figure:
     """Draw labelled horizontal bars, first on top, each with its number.
 
     Raises
     ------
     ValueError
-        For no values, or for values that are not positive on a logarithmic axis.
+        For no values, NaN, or values that are not positive on a logarithmic axis.
     """
     if not values:
         raise ValueError("values: got none, expected at least one bar")
-    lengths = list(values.values())
+    lengths = check_array("values", list(values.values()), (1,)).tolist()
     if log and min(lengths) <= 0:
         raise ValueError(f"values: got {min(lengths)}, expected more than 0 on a logarithmic axis")
     figure = _figure(WIDTH * 0.75, 0.42 * len(values) + 0.9)
@@ -350,13 +352,16 @@ def _rgb(name: str, array: np.ndarray) -> np.ndarray:
 
 def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
     """Colour map and limits: symmetric around zero for signed values, from zero otherwise."""
-    limit = float(np.abs(array).max()) or 1.0
+    limit = _largest(array)
     return (SIGNED, -limit, limit) if array.min() < 0 else (unsigned_map, 0.0, limit)
 
 
+def _largest(array: np.ndarray) -> float:
+    """The largest magnitude; 1 where all is zero, so that there is a range to divide by."""
+    return float(np.abs(array.astype(float)).max()) or 1.0
+
+
 def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.ndarray:
-    if low == high:  # an all-zero image: no range to divide by
-        high = low + 1
     return plt.get_cmap(colour_map)(Normalize(low, high)(array.astype(float)))[..., :3]
 
 
@@ -384,6 +389,7 @@ def _grid(
     gap = 0.1 * tile_width
     above = (font + 3) / 72 if titles else gap / 2
     below = (caption_font + 4) / 72 if captions else gap / 2
+    tile_width = max(tile_width, 0.05)  # a grid of one column may be high, and its tiles stay visible
     # Small tiles are enlarged by a whole factor, so that gaps and frames come out as thin as they should.
     factor = max(1, math.ceil(70 * tile_width / width))
     pixel = tile_width / (width * factor)
@@ -399,7 +405,7 @@ def _grid(
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
 
-    figure = _figure(canvas.shape[1] * pixel + 0.15, canvas.shape[0] * pixel + 0.1)
+    figure = _figure(max(canvas.shape[1] * pixel + 0.15, 1.2), canvas.shape[0] * pixel + 0.1)
     ax = figure.add_subplot()
     ax.imshow(canvas, interpolation="nearest", aspect="equal")
     ax.axis("off")
@@ -426,16 +432,19 @@ def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None
     bar.ax.tick_params(labelsize=8)
 
 
-def _number_panels(arrays: Sequence[np.ndarray], titles: Sequence[str | None], frames: Sequence) -> Figure:
+def _number_panels(
+    arrays: Sequence[np.ndarray], scales: Sequence[tuple], titles: Sequence[str] | None, frames: Sequence
+) -> Figure:
     """Draw arrays side by side, each with its numbers; `frames` are windows to frame, None for none."""
     widths = [array.shape[1] for array in arrays]
     cell = min(0.5, (WIDTH - 0.5) / sum(widths))
-    height = max(len(array) for array in arrays) * cell + (0.45 if any(titles) else 0.2)
+    height = max(len(array) for array in arrays) * cell + (0.45 if titles else 0.2)
     figure = _figure(sum(widths) * cell + 0.25 * len(arrays), height)
     axes = figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]
-    for ax, array, title in zip(axes, arrays, titles, strict=True):
-        _draw_numbers(ax, array, cell)
-        ax.set_title(title or "", fontsize=10)
+    for index, (ax, array, scale) in enumerate(zip(axes, arrays, scales, strict=True)):
+        _draw_numbers(ax, array, scale, cell)
+        if titles:
+            ax.set_title(titles[index], fontsize=10)
     for ax, frame in zip(axes, frames, strict=False):
         if frame is not None:
             row, column, rows, columns = frame
@@ -444,8 +453,8 @@ def _number_panels(arrays: Sequence[np.ndarray], titles: Sequence[str | None], f
     return figure
 
 
-def _draw_numbers(ax, array: np.ndarray, cell: float) -> None:
-    colours = _colours(array, *_scale(array, GREY))
+def _draw_numbers(ax, array: np.ndarray, scale: tuple, cell: float) -> None:
+    colours = _colours(array, *scale)
     ax.imshow(colours, interpolation="nearest")
     texts = [_number(value) for value in array.flat]
     font = min(11, 72 * cell / (0.75 * max(map(len, texts)) + 0.6))
@@ -464,14 +473,25 @@ def _check_count(name: str, count: int) -> None:
         raise ValueError(f"{name}: got {count} pictures, expected at most {MOST_MAPS}")
 
 
-def _check_titles(titles: Sequence[str] | None, count: int) -> None:
-    if titles is not None and len(titles) != count:
+def _checked_titles(titles: Sequence | None, count: int) -> list[str] | None:
+    if titles is None:
+        return None
+    if len(titles) != count:
         raise ValueError(f"titles: got {len(titles)}, expected {count}, one for each picture")
+    return [str(title) for title in titles]
+
+
+def _is_inside(window: Sequence[int], array: np.ndarray) -> bool:
+    if len(window) != 4:
+        return False
+    row, column, height, width = window
+    is_window = min(row, column) >= 0 and min(height, width) >= 1
+    return is_window and row + height <= array.shape[0] and column + width <= array.shape[1]
 
 
 def _number(value) -> str:
     """A number short enough for a figure: whole where it is whole, else three digits; a true minus sign."""
-    value = float(value)
+    value = float(value) or 0.0  # no negative zero
     text = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
     return text.replace("-", "−")
 

@@ -52,16 +52,14 @@ def check_convolution(x, kernel, stride: int = 1, padding: int = 0) -> None:
     Parameters
     ----------
     x
-        An image ``(height, width)`` or ``(height, width, channels)``, or a batch
-        ``(batch, height, width, channels)``.
+        An image ``(height, width)`` or ``(height, width, channels)``.
     kernel
-        ``(height, width)`` or ``(height, width, channels)`` for an image; Keras's
-        ``(height, width, in, out)`` for a batch.
+        Of as many dimensions, and as many channels.
     stride, padding
         Step of the kernel (at least 1) and rings of zeros around the image (at least 0), in pixels.
     """
-    x = check_array("x", x, (2, 3, 4))
-    kernel = check_array("kernel", kernel, (2, 3, 4))
+    x = check_array("x", x, (2, 3))
+    kernel = check_array("kernel", kernel, (2, 3))
     check_integer("stride", stride, 1)
     check_integer("padding", padding, 0)
     if kernel.ndim != x.ndim:
@@ -69,12 +67,12 @@ def check_convolution(x, kernel, stride: int = 1, padding: int = 0) -> None:
             f"kernel: got a {kernel.ndim}-D array of shape {kernel.shape}, "
             f"expected {x.ndim}-D to go with x of shape {x.shape}"
         )
-    if x.ndim > 2 and kernel.shape[2] != x.shape[-1]:
+    if kernel.shape[2:] != x.shape[2:]:
         raise ValueError(
-            f"kernel: got shape {kernel.shape} with {kernel.shape[2]} input channels, "
-            f"expected {x.shape[-1]}, as in x of shape {x.shape}"
+            f"kernel: got shape {kernel.shape} with {kernel.shape[2]} channels, "
+            f"expected {x.shape[2]}, as in x of shape {x.shape}"
         )
-    rows, columns = x.shape[1:3] if x.ndim == 4 else x.shape[:2]
+    rows, columns = x.shape[:2]
     room = (rows + 2 * padding, columns + 2 * padding)
     if kernel.shape[0] > room[0] or kernel.shape[1] > room[1]:
         raise ValueError(

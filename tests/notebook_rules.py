@@ -347,8 +347,7 @@ def metadata(notebook: NotebookNode, path: Path) -> list[str]:
             found.pop("source_hash", None)
         if found != authored_metadata(cell):
             problems.append(
-                f"{where(notebook, index)} has metadata beyond tags, slide type and source hash: "
-                "refresh the notebook"
+                f"{where(notebook, index)} has metadata beyond tags, slide type and source hash: refresh the notebook"
             )
     return problems
 

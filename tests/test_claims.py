@@ -81,13 +81,13 @@ def test_a_wrong_array_names_the_place(rtol):
     message = str(raised.value)
     assert "measured [[ 0,  1,  2], [40,  4,  5]]" in message
     assert "expected [[0, 1, 2], [3, 4, 5]]" in message
-    assert "1 of 6 values differ, first at [1, 0]: 40 instead of 3" in message
+    assert "1 of 6 values are wrong, first at [1, 0]: 40 instead of 3" in message
 
 
 def test_the_message_about_a_large_array_is_short():
     with pytest.raises(AssertionError) as raised:
         claim("the map", np.ones((200, 300)), np.zeros((200, 300)))
-    assert "60,000 of 60,000 values differ, first at [0, 0]: 1.0 instead of 0.0" in str(raised.value)
+    assert "60,000 of 60,000 values are wrong, first at [0, 0]: 1.0 instead of 0.0" in str(raised.value)
     assert len(str(raised.value)) < 400
 
 
@@ -189,14 +189,12 @@ def test_the_limit_itself_is_within_the_bound():
     claim("a value", 5, at_most(5))
 
 
-@pytest.mark.xfail(strict=True, reason="all of no values are within any bound")
 @pytest.mark.parametrize("make", [at_least, at_most], ids=["at_least", "at_most"])
 def test_no_measurement_at_all_is_within_no_bound(make):
     with pytest.raises((AssertionError, ValueError)):
         claim("accuracies", [], make(0.9))
 
 
-@pytest.mark.xfail(strict=True, reason="only corners of a large array are shown")
 def test_a_value_outside_a_bound_is_named():
     measured = np.ones(100)
     measured[50] = 0.125

@@ -177,7 +177,6 @@ def test_photograph_refuses(name, size, message):
         photograph(name, size=size)
 
 
-@pytest.mark.xfail(strict=True, reason="Pillow lends its memory")
 @pytest.mark.parametrize("settings", [{}, {"size": 32}, {"grey": True}])
 def test_a_photograph_can_be_painted_on(settings):
     picture = photograph("astronaut", **settings)

@@ -64,11 +64,11 @@ def test_check_integer_returns_a_plain_integer(value):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((IMAGE[0], KERNEL), "x: got a 1-D array of shape (6,), expected 2-D or 3-D or 4-D"),
+        ((IMAGE[0], KERNEL), "x: got a 1-D array of shape (6,), expected 2-D or 3-D"),
         ((np.ones((0, 3)), KERNEL), "x: got an empty array of shape (0, 3), expected at least one value"),
         ((np.full((4, 4), np.nan), KERNEL), "x: got an array with NaN, expected finite numbers"),
         (("image", KERNEL), "x: got str of dtype <U5, expected numbers"),
-        ((IMAGE, KERNEL[0]), "kernel: got a 1-D array of shape (2,), expected 2-D or 3-D or 4-D"),
+        ((IMAGE, KERNEL[0]), "kernel: got a 1-D array of shape (2,), expected 2-D or 3-D"),
         ((IMAGE, np.full((2, 2), np.inf)), "kernel: got an array with infinity, expected finite numbers"),
         (
             (IMAGE, np.ones((2, 2, 1))),
@@ -76,11 +76,7 @@ def test_check_integer_returns_a_plain_integer(value):
         ),
         (
             (np.ones((5, 5, 3)), np.ones((2, 2, 4))),
-            "kernel: got shape (2, 2, 4) with 4 input channels, expected 3, as in x of shape (5, 5, 3)",
-        ),
-        (
-            (np.ones((1, 5, 5, 3)), np.ones((2, 2, 1, 3))),
-            "kernel: got shape (2, 2, 1, 3) with 1 input channels, expected 3, as in x of shape (1, 5, 5, 3)",
+            "kernel: got shape (2, 2, 4) with 4 channels, expected 3, as in x of shape (5, 5, 3)",
         ),
         ((IMAGE, KERNEL, 0), "stride: got 0, expected an integer of at least 1"),
         ((IMAGE, KERNEL, 1.0), "stride: got 1.0, expected an integer of at least 1"),
@@ -129,15 +125,10 @@ def test_check_convolution_accepts_exactly_what_scipy_can_compute(image, kernel,
 
 
 @given(image=st.tuples(SIDES, SIDES), kernel=st.tuples(SIDES, SIDES), channels=st.integers(1, 3))
-def test_channels_and_batches_do_not_change_what_fits(image, kernel, channels):
-    possible = fits(np.ones(image), np.ones(kernel), 1, 0)
-    for x, bank in (
-        (np.ones((*image, channels)), np.ones((*kernel, channels))),
-        (np.ones((2, *image, channels)), np.ones((*kernel, channels, 7))),
-    ):
-        try:
+def test_channels_do_not_change_what_fits(image, kernel, channels):
+    x, bank = np.ones((*image, channels)), np.ones((*kernel, channels))
+    if fits(np.ones(image), np.ones(kernel), 1, 0):
+        check_convolution(x, bank)
+    else:
+        with pytest.raises(ValueError, match=r"^kernel: got \d×\d, expected at most"):
             check_convolution(x, bank)
-        except ValueError:
-            assert not possible
-        else:
-            assert possible

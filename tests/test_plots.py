@@ -163,8 +163,8 @@ def test_dead_and_constant_maps_are_marked():
 
 def test_maps_are_named_or_numbered():
     assert texts(plots.plot_feature_maps(normal(3, 3, 2), titles=["edges", "blobs"])) == ["edges", "blobs"]
-    assert texts(plots.plot_feature_maps(normal(3, 3, 64))) == [str(index) for index in range(64)]
-    assert texts(plots.plot_feature_maps(normal(3, 3, 65))) == []
+    assert texts(plots.plot_feature_maps(normal(3, 3, 32))) == [str(index) for index in range(32)]
+    assert texts(plots.plot_feature_maps(normal(3, 3, 33), columns=8)) == ["0", "8", "16", "24", "32"]
 
 
 def test_a_batch_of_one_is_its_maps():

@@ -128,7 +128,10 @@ def _without_fenced_code(markdown: str) -> str:
 
 
 def executed_in_order(notebook: NotebookNode, path: Path) -> list[str]:
-    """All code was executed once, from top to bottom, and has not changed since."""
+    """All code was executed once, from top to bottom, and has not changed since.
+
+    nbval passes a cell without a count and outputs, whatever it gives, and outputs edited by hand drift.
+    """
     problems = []
     for count, (index, cell) in enumerate(_code_cells(notebook), start=1):
         here = where(notebook, index)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .validation import check_array, check_convolution
+from .validation import check_array, check_convolution, size_text
 
 MOST_PIXELS, MOST_WEIGHTS = 12, 5  # a side; what fits on a slide, with the sum spelled out
 
@@ -59,16 +59,12 @@ def glide(x, kernel, stride: int = 1, padding: int = 0) -> Animation:
     padded = np.pad(x, padding)
     for name, array, most in (("x", padded, MOST_PIXELS), ("kernel", kernel, MOST_WEIGHTS)):
         if max(array.shape) > most:
-            raise ValueError(f"{name}: got {_size(array)} with its padding, expected at most {most}×{most}")
+            raise ValueError(f"{name}: got {size_text(array.shape)} with its padding, expected at most {most}×{most}")
     rows = (padded.shape[0] - kernel.shape[0]) // stride + 1
     columns = (padded.shape[1] - kernel.shape[1]) // stride + 1
     data = {"x": padded.tolist(), "k": kernel.tolist(), "s": stride, "p": padding, "n": rows, "m": columns}
     page = _PAGE.replace("DATA", json.dumps(data, separators=(",", ":")))
     return Animation(page=page, height=36 * max(len(padded), rows) + 150, steps=rows * columns)
-
-
-def _size(array: np.ndarray) -> str:
-    return "×".join(map(str, array.shape))
 
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>

@@ -75,13 +75,14 @@ def _outside(measured: np.ndarray, bound: Bound) -> str:
     return f"expected {bound}{_first(wrong, measured)}"
 
 
-def _first(wrong: np.ndarray, measured: np.ndarray) -> str:
+def _first(wrong: np.ndarray, measured: np.ndarray, expected: np.ndarray | None = None) -> str:
     """Name the first wrong value of an array; nothing to add for a single number."""
     if not wrong.ndim:
         return ""
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     value = _text(measured[index], exact=True)
-    return f"; {wrong.sum():,} of {wrong.size:,} values are wrong, first at {list(index)}: {value}"
+    instead = "" if expected is None else f" instead of {_text(expected[index], exact=True)}"
+    return f"; {wrong.sum():,} of {wrong.size:,} values are wrong, first at {list(index)}: {value}{instead}"
 
 
 def _difference(measured: np.ndarray, expected: np.ndarray, rtol: float) -> str:
@@ -99,10 +100,7 @@ def _difference(measured: np.ndarray, expected: np.ndarray, rtol: float) -> str:
     if not wrong.any():
         return ""
     within = f" within {rtol:g}" if rtol else ""
-    where = _first(wrong, measured)
-    if where:
-        where += f" instead of {_text(expected[tuple(np.argwhere(wrong)[0])], exact=True)}"
-    return f"expected {_text(expected, exact=True)}{within}{where}"
+    return f"expected {_text(expected, exact=True)}{within}{_first(wrong, measured, expected)}"
 
 
 def _printed(expected, rtol: float) -> str:

@@ -110,6 +110,16 @@ def _compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Ma
     raise Mistake(_difference(results[wrong], reference(**cases[wrong]), cases[wrong]))
 
 
+def _first_wrong(reference: Callable, mistake: Callable) -> Callable:
+    """A pair like the reference's, but for its first value."""
+    return lambda **case: (mistake(**case), reference(**case)[1])
+
+
+def _second_wrong(reference: Callable, mistake: Callable) -> Callable:
+    """A pair like the reference's, but for its second value."""
+    return lambda **case: (reference(**case)[0], mistake(**case))
+
+
 def _difference(result, expected, case: Mapping) -> str:
     """Say how a result differs, for a mistake that nobody foresaw."""
     given = f"For {_inputs(case)}"
@@ -209,11 +219,14 @@ def _check_count(answer) -> None:
         height, width, channels, k, filters = (int(v) for v in rng.integers((8, 8, 2, 2, 2), (40, 40, 9, 7, 20)))
         cases.append({"height": height, "width": width, "channels": channels, "k": k, "filters": filters})
 
-    def places(height, width, k):
-        return (height - k + 1) * (width - k + 1)
-
     def right(height, width, channels, k, filters):
-        return places(height, width, k) * filters, (k * k * channels + 1) * filters
+        return (height - k + 1) * (width - k + 1) * filters, (k * k * channels + 1) * filters
+
+    def wrong_units(mistake):
+        return _first_wrong(right, mistake)
+
+    def wrong_parameters(mistake):
+        return _second_wrong(right, mistake)
 
     _compare(
         answer,
@@ -221,53 +234,31 @@ def _check_count(answer) -> None:
         cases,
         {
             "The two numbers are in the wrong order: units first, then parameters.": lambda **c: right(**c)[::-1],
-            "The units are right. The biases are missing from the parameters: one for each filter.": (
+            "The units are right. The biases are missing from the parameters: one for each filter.": wrong_parameters(
+                lambda height, width, channels, k, filters: k * k * channels * filters
+            ),
+            "The units are right. You count a bias for each unit; a filter's units share theirs.": wrong_parameters(
                 lambda height, width, channels, k, filters: (
-                    places(height, width, k) * filters,
-                    k * k * channels * filters,
+                    (k * k * channels + (height - k + 1) * (width - k + 1)) * filters
                 )
             ),
-            "The units are right. You count a bias for each unit; a filter's units share theirs.": (
-                lambda height, width, channels, k, filters: (
-                    places(height, width, k) * filters,
-                    k * k * channels * filters + places(height, width, k) * filters,
-                )
-            ),
-            "The units are right. A filter has a k×k slice for every input channel.": (
-                lambda height, width, channels, k, filters: (
-                    places(height, width, k) * filters,
-                    (k * k + 1) * filters,
-                )
+            "The units are right. A filter has a k×k slice for every input channel.": wrong_parameters(
+                lambda height, width, channels, k, filters: (k * k + 1) * filters
             ),
             "The units are right. This is one filter's parameters: there are as many such sets as filters.": (
-                lambda height, width, channels, k, filters: (
-                    places(height, width, k) * filters,
-                    k * k * channels + 1,
-                )
+                wrong_parameters(lambda height, width, channels, k, filters: k * k * channels + 1)
             ),
-            "The units are right. You count one bias for the whole layer; each filter has its own.": (
-                lambda height, width, channels, k, filters: (
-                    places(height, width, k) * filters,
-                    k * k * channels * filters + 1,
-                )
+            "The units are right. You count one bias for the whole layer; each filter has its own.": wrong_parameters(
+                lambda height, width, channels, k, filters: k * k * channels * filters + 1
             ),
             "The parameters are right. A row and a column of units are missing: count the first place too.": (
-                lambda height, width, channels, k, filters: (
-                    (height - k) * (width - k) * filters,
-                    (k * k * channels + 1) * filters,
-                )
+                wrong_units(lambda height, width, channels, k, filters: (height - k) * (width - k) * filters)
             ),
             "The parameters are right. Each filter makes a map of its own: count the units of all of them.": (
-                lambda height, width, channels, k, filters: (
-                    places(height, width, k),
-                    (k * k * channels + 1) * filters,
-                )
+                wrong_units(lambda height, width, channels, k, filters: (height - k + 1) * (width - k + 1))
             ),
-            "The parameters are right. Without padding the map is smaller than the image.": (
-                lambda height, width, channels, k, filters: (
-                    height * width * filters,
-                    (k * k * channels + 1) * filters,
-                )
+            "The parameters are right. Without padding the map is smaller than the image.": wrong_units(
+                lambda height, width, channels, k, filters: height * width * filters
             ),
         },
     )
@@ -445,38 +436,42 @@ def _check_conv1d_backward(answer) -> None:
         last = np.minimum(np.arange(len(x)), len(dy) - 1)
         return dy[last] * w[np.arange(len(x)) - last]
 
+    def last_dw(x, w, dy):
+        return dy[-1] * x[len(dy) - 1 :]
+
+    def wrong_dx(mistake):
+        return _first_wrong(right, mistake)
+
+    def wrong_dw(mistake):
+        return _second_wrong(right, mistake)
+
     _compare(
         answer,
         right,
         cases,
         {
             "The two gradients are in the wrong order: dL/dx first, then dL/dw.": lambda **c: right(**c)[::-1],
-            "dL/dw is right. In dL/dx the kernel runs the wrong way: x[t + τ] meets w[τ], so dy[t − τ] does.": (
-                lambda x, w, dy: (np.convolve(dy, w[::-1]), np.correlate(x, dy))
+            "dL/dw is right. In dL/dx the kernel runs the wrong way: x[t + τ] meets w[τ], so dy[t − τ] does.": wrong_dx(
+                lambda x, w, dy: np.convolve(dy, w[::-1])
             ),
-            "dL/dx is right. dL/dw comes out back to front.": (
-                lambda x, w, dy: (np.convolve(dy, w), np.correlate(x, dy)[::-1])
-            ),
+            "dL/dx is right. dL/dw comes out back to front.": wrong_dw(lambda x, w, dy: np.correlate(x, dy)[::-1]),
             "dL/dx is right. dL/dw is a mean: a shared weight gets the sum over all places where it was used.": (
-                lambda x, w, dy: (np.convolve(dy, w), np.correlate(x, dy) / len(dy))
+                wrong_dw(lambda x, w, dy: np.correlate(x, dy) / len(dy))
             ),
-            "dL/dw is right. dL/dx has only the places where the kernel fits inside dy: pad dy with zeros.": (
-                lambda x, w, dy: (np.convolve(dy, w, "valid"), np.correlate(x, dy))
+            "dL/dw is right. dL/dx has only the places where the kernel fits inside dy: pad dy with zeros.": wrong_dx(
+                lambda x, w, dy: np.convolve(dy, w, "valid")
             ),
-            "dL/dx is right. In dL/dw, dy is flipped: w[τ] met x[t + τ], so add up dy[t] x[t + τ].": (
-                lambda x, w, dy: (np.convolve(dy, w), np.convolve(x, dy, "valid"))
+            "dL/dx is right. In dL/dw, dy is flipped: w[τ] met x[t + τ], so add up dy[t] x[t + τ].": wrong_dw(
+                lambda x, w, dy: np.convolve(x, dy, "valid")
             ),
-            "dL/dw is right. In dL/dx each contribution replaces the one before: add them up (+=).": (
-                lambda x, w, dy: (last_dx(x, w, dy), np.correlate(x, dy))
+            "dL/dw is right. In dL/dx each contribution replaces the one before: add them up (+=).": wrong_dx(last_dx),
+            "dL/dx is right. In dL/dw each contribution replaces the one before: add them up (+=).": wrong_dw(last_dw),
+            "In both gradients each contribution replaces the one before: add them up (+=).": lambda **c: (
+                last_dx(**c),
+                last_dw(**c),
             ),
-            "dL/dx is right. In dL/dw each contribution replaces the one before: add them up (+=).": (
-                lambda x, w, dy: (np.convolve(dy, w), dy[-1] * x[len(dy) - 1 :])
-            ),
-            "In both gradients each contribution replaces the one before: add them up (+=).": (
-                lambda x, w, dy: (last_dx(x, w, dy), dy[-1] * x[len(dy) - 1 :])
-            ),
-            "Both have the wrong sign: this is a gradient, not yet a step downhill.": (
-                lambda x, w, dy: (-np.convolve(dy, w), -np.correlate(x, dy))
+            "Both have the wrong sign: this is a gradient, not yet a step downhill.": lambda **c: tuple(
+                -gradient for gradient in right(**c)
             ),
         },
     )

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .validation import check_array, check_integer
+from .validation import check_array, check_integer, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -108,11 +108,13 @@ def show_pixels(
     widths = [array.shape[1] for array in arrays]
     heights = [array.shape[0] for array in arrays]
     if max(array.ndim for array in arrays) > 2 or sum(widths) > 32 or max(heights) > 32:
-        sizes = ", ".join(_size(array) for array in arrays)
+        sizes = ", ".join(size_text(array.shape) for array in arrays)
         raise ValueError(f"images: got {sizes}, expected one channel each and at most 32×32 together")
     titles = _checked_titles(titles, len(arrays))
     if highlight is not None and not _is_inside(highlight, arrays[0]):
-        raise ValueError(f"highlight: got {highlight}, expected (row, column, height, width) inside {_size(arrays[0])}")
+        raise ValueError(
+            f"highlight: got {highlight}, expected (row, column, height, width) inside {size_text(arrays[0].shape)}"
+        )
     everything = np.concatenate([array.ravel() for array in arrays])
     return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, [highlight])
 
@@ -144,7 +146,7 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int 
     if window[0] + window[2] > x.shape[0] or window[1] + window[3] > x.shape[1]:
         raise ValueError(f"at: got {at}, whose window leaves x of shape {x.shape}")
 
-    titles = [f"input {_size(x)}", f"kernel {_size(kernel)}", f"output {_size(y)}"]
+    titles = [f"input {size_text(x.shape)}", f"kernel {size_text(kernel.shape)}", f"output {size_text(y.shape)}"]
     if max(x.shape) <= 12:
         scales = [_scale(panel, GREY) for panel in panels]
         return _number_panels(panels, scales, titles, [window, None, (row, column, 1, 1)])
@@ -304,7 +306,7 @@ def plot_lines(
     return figure
 
 
-def plot_bars(values: Mapping[str, float], *, x_label: str, title: str | None = None, log: bool = False) -> Figure:
+def plot_bars(values: Mapping[str, float], *, x_label: str, log: bool = False) -> Figure:
     """Draw labelled horizontal bars, first on top, each with its number.
 
     Raises
@@ -325,7 +327,7 @@ def plot_bars(values: Mapping[str, float], *, x_label: str, title: str | None = 
     if log:
         ax.set_xscale("log")
     ax.margins(x=0.15)
-    ax.set(xlabel=x_label, title=title)
+    ax.set(xlabel=x_label)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -388,14 +390,14 @@ def _grid(
     rows = math.ceil(len(tiles) / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
-    tile_width = min((WIDTH - 0.8) / columns, 2.6, 4.2 / rows * width / height)
+    # As large as a slide allows, and no smaller than can be seen, however many rows somebody asks for.
+    tile_width = max(0.05, min((WIDTH - 0.8) / columns, 2.6, 4.2 / rows * width / height))
     longest = max(map(len, titles)) if titles else 1
     font = max(4, min(10, 115 * tile_width / max(longest, 4)))
     caption_font = min(8, 6 * tile_width) if captions else 0
     gap = 0.1 * tile_width
     above = (font + 3) / 72 if titles else gap / 2
     below = (caption_font + 4) / 72 if captions else gap / 2
-    tile_width = max(tile_width, 0.05)  # a grid of one column may be high, and its tiles stay visible
     # Small tiles are enlarged by a whole factor, so that gaps and frames come out as thin as they should.
     factor = max(1, math.ceil(70 * tile_width / width))
     pixel = tile_width / (width * factor)
@@ -503,7 +505,3 @@ def _number(value) -> str:
     value = float(value) or 0.0  # no negative zero
     text = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
     return text.replace("-", "−")
-
-
-def _size(array: np.ndarray) -> str:
-    return "×".join(map(str, array.shape))

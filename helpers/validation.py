@@ -46,6 +46,11 @@ def check_integer(name: str, value, minimum: int) -> int:
     return int(value)
 
 
+def size_text(shape: tuple[int, ...]) -> str:
+    """A shape as the texts write it: ``3×4``."""
+    return "×".join(map(str, shape))
+
+
 def check_convolution(x, kernel, stride: int = 1, padding: int = 0) -> None:
     """Raise ``ValueError`` unless `kernel` can slide over `x` with this stride and padding.
 
@@ -76,6 +81,6 @@ def check_convolution(x, kernel, stride: int = 1, padding: int = 0) -> None:
     room = (rows + 2 * padding, columns + 2 * padding)
     if kernel.shape[0] > room[0] or kernel.shape[1] > room[1]:
         raise ValueError(
-            f"kernel: got {kernel.shape[0]}×{kernel.shape[1]}, "
-            f"expected at most {room[0]}×{room[1]}, the size of the padded image"
+            f"kernel: got {size_text(kernel.shape[:2])}, "
+            f"expected at most {size_text(room)}, the size of the padded image"
         )

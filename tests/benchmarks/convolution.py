@@ -132,9 +132,9 @@ def main() -> int:
     versions = [f"{name} {package.__version__}" for name, package in packages.items()]
     print(", ".join([*versions, f"{os.cpu_count()} CPUs"]))
     rows = [*convolutions(lesson), *figures(), imports()]
-    print(f"{'what':<34} {'measured':>9} {'bar':>7}  holds")
+    print(f"{'what':<40} {'measured':>9} {'bar':>7}  holds")
     for what, measured, bar, holds in rows:
-        print(f"{what:<34} {measured:>9.3g} {bar:>7}  {'yes' if holds else 'NO'}")
+        print(f"{what:<40} {measured:>9.3g} {bar:>7}  {'yes' if holds else 'NO'}")
     return 0 if all(holds for *_, holds in rows) else 1
 
 

@@ -1,0 +1,466 @@
+"""The renderer of the `shapes` set: small scenes whose class, bounding box and mask are known exactly.
+
+Outlines are polygons. Rotation, scale, viewpoint and position move their points; Pillow draws them at `OVERSAMPLING`
+times the size, and the average over each pixel is its coverage. Illumination, blur and noise change colours only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw
+
+from .validation import check_integer
+
+OVERSAMPLING = 4
+LEAST_VISIBLE = 0.3  # of the pixels of every object
+LEAST_SIZE, LARGEST_SIZE = 32, 128
+MOST_OBJECTS = 4
+KNOBS = (
+    "position",
+    "scale",
+    "rotation",
+    "colour",
+    "background",
+    "illumination",
+    "noise",
+    "blur",
+    "occlusion",
+    "viewpoint",
+)
+
+_CHUNK = 256  # scenes composed at a time, which bounds the memory
+_TRIES = 8  # placements of several objects, before they are set apart
+
+
+def _around(count: int, radii: Sequence[float] = (1.0,), start: float = -90.0) -> np.ndarray:
+    """Points around the origin at equal angles, with the radii taken in turn."""
+    angles = np.deg2rad(start + 360 * np.arange(count) / count)
+    return np.resize(radii, count)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _heart() -> np.ndarray:
+    t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    x, y = 16 * np.sin(t) ** 3, 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    return np.stack([x, -y - 2.5], axis=1) / 15
+
+
+def _moon() -> np.ndarray:
+    """A disc less a smaller one that is shifted to the right; the two circles meet at the horns."""
+    horn = np.deg2rad(52)
+    shift, radius = 0.45, np.hypot(np.cos(horn) - 0.45, np.sin(horn))
+    turn = np.arctan2(np.sin(horn), np.cos(horn) - shift)
+    outer, inner = np.linspace(horn, 2 * np.pi - horn, 30), np.linspace(2 * np.pi - turn, turn, 24)
+    edge = np.stack([shift + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
+    return np.concatenate([np.stack([np.cos(outer), np.sin(outer)], axis=1), edge]) * 1.05 + [0.2, 0]
+
+
+def _mirrored(right: Sequence[tuple[float, float]]) -> np.ndarray:
+    """The outline whose right half runs through these points, from top to bottom."""
+    half = np.array(right)
+    return np.concatenate([half, half[::-1] * [-1, 1]])
+
+
+# Outlines within about 1.1 of the origin, y downwards. A second polygon is a hole.
+_OUTLINES = {
+    "circle": (_around(40),),
+    "square": (_around(4, [1.15], start=45),),
+    "triangle": (_around(3, [1.15]) + [0, 0.2],),
+    "star": (_around(10, [1.15, 0.47]),),
+    "cross": (_mirrored([(0.36, -1), (0.36, -0.36), (1, -0.36), (1, 0.36), (0.36, 0.36), (0.36, 1)]),),
+    "ring": (_around(40), _around(40, [0.55])),
+    "heart": (_heart(),),
+    "moon": (_moon(),),
+    "arrow": (_mirrored([(0, -1.1), (0.85, -0.1), (0.34, -0.1), (0.34, 1.05)]),),
+    "bolt": (np.array([(0.25, -1.1), (-0.7, 0.2), (-0.08, 0.2), (-0.3, 1.1), (0.7, -0.3), (0.08, -0.3)]),),
+}
+CLASSES = tuple(_OUTLINES)
+
+
+@dataclass(frozen=True, repr=False)
+class Scenes:
+    """Rendered scenes; with several objects in each, an axis of objects follows the first one.
+
+    Attributes
+    ----------
+    images
+        ``(scene, height, width, 3)``, uint8.
+    labels
+        Index into `class_names`, ``(scene,)`` or ``(scene, object)``. A later object covers an earlier one.
+    boxes
+        ``(..., 4)``: left, top, width and height of the mask's extent, as shares of the image's side.
+    masks
+        ``(..., height, width)``, uint8: 1 where the object's visible part covers at least half of the pixel.
+    visible
+        The share of the object's own mask that nothing hides, at least `LEAST_VISIBLE`.
+    class_names
+        The names that `labels` index.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    masks: np.ndarray
+    visible: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        count, *shape = self.images.shape
+        objects = f"{self.labels.shape[1]} objects" if self.labels.ndim == 2 else "one object"
+        return f"{count:,} scenes of {' × '.join(map(str, shape))} with {objects} each: {', '.join(self.class_names)}"
+
+
+def render(
+    count: int,
+    *,
+    size: int = 32,
+    seed: int = 0,
+    objects: int = 1,
+    classes: Sequence[str] = CLASSES,
+    position: str = "random",
+    scale: str = "random",
+    rotation: str = "random",
+    colour: str = "random",
+    background: str = "random",
+    illumination: str = "fixed",
+    noise: str = "fixed",
+    blur: str = "fixed",
+    occlusion: str = "fixed",
+    viewpoint: str = "fixed",
+) -> Scenes:
+    """Render scenes that repeat exactly for the same arguments.
+
+    Every knob draws from a stream of its own: the same seed with one knob turned gives the same scenes but for that
+    knob. The first scenes are the same however many are asked for, and classes differ in count by one at most.
+
+    Parameters
+    ----------
+    count
+        Number of scenes.
+    size
+        Side of the square images in pixels, 32 to 128.
+    seed
+        A whole number from 0.
+    objects
+        Objects in every scene, 1 to 4.
+    classes
+        Which of `CLASSES` to draw from; labels index this list.
+    position
+        In the middle (several objects: each in a quarter of its own), or anywhere within the frame.
+    scale
+        Radius 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much).
+    rotation
+        Upright, or by any angle.
+    colour
+        Orange, or any strong colour.
+    background
+        Plain slate, or any plain dark or pale colour, a gradient, or a tinted photograph of brick, gravel or grass.
+    illumination
+        Even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction.
+    noise
+        None, or Gaussian of standard deviation 5 to 30 of the 255 grey levels.
+    blur
+        None, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side.
+    occlusion
+        None, or a bar across the first object; of every object at least 30 % stays visible.
+    viewpoint
+        From straight ahead, or with the object's plane tilted in perspective by 20 to 55 degrees about any axis.
+
+    Raises
+    ------
+    ValueError
+        For a number out of range, an unknown class or a knob that is neither ``"fixed"`` nor ``"random"``.
+    """
+    check_integer("count", count, 1)
+    check_integer("seed", seed, 0)
+    if check_integer("size", size, LEAST_SIZE) > LARGEST_SIZE:
+        raise ValueError(f"size: got {size}, expected at most {LARGEST_SIZE}")
+    if check_integer("objects", objects, 1) > MOST_OBJECTS:
+        raise ValueError(f"objects: got {objects}, expected at most {MOST_OBJECTS}")
+    classes = (classes,) if isinstance(classes, str) else tuple(classes)
+    if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
+        raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
+    settings = {
+        "position": position,
+        "scale": scale,
+        "rotation": rotation,
+        "colour": colour,
+        "background": background,
+        "illumination": illumination,
+        "noise": noise,
+        "blur": blur,
+        "occlusion": occlusion,
+        "viewpoint": viewpoint,
+    }
+    for knob, setting in settings.items():
+        if setting not in ("fixed", "random"):
+            raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
+    random = {knob for knob, setting in settings.items() if setting == "random"}
+
+    labels = _balanced(count * objects, len(classes), seed).reshape(count, objects)
+    outlines = _outlines(classes, labels, size, seed, random)
+    coverage, hidden, visible = _drawn(outlines, _shifts(outlines[0], size, seed, random), size, seed, random)
+    masks = (coverage >= 128).astype(np.uint8)
+    images = _painted(coverage, hidden, seed, random)
+    first = 0 if objects == 1 else slice(None)
+    return Scenes(images, labels[:, first], _boxes(masks)[:, first], masks[:, first], visible[:, first], classes)
+
+
+def _uniform(seed: int, knob: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers from 0 to 1 of a knob's own stream."""
+    return np.random.default_rng([seed, KNOBS.index(knob)]).random(shape)
+
+
+def _balanced(count: int, classes: int, seed: int) -> np.ndarray:
+    """Labels in blocks that hold every class once, each block in an order of its own."""
+    blocks = -(-count // classes)
+    return np.random.default_rng([seed, len(KNOBS)]).random((blocks, classes)).argsort(axis=1).ravel()[:count]
+
+
+def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
+    """Outlines and holes around the origin, ``(2, scene, object, point, 2)`` in pixels; no hole is a point repeated."""
+    longest = max(len(polygon) for polygons in _OUTLINES.values() for polygon in polygons)
+    table = np.zeros((2, len(classes), longest, 2))
+    for index, name in enumerate(classes):
+        for part, polygon in enumerate(_OUTLINES[name]):
+            table[part, index] = polygon[np.minimum(np.arange(longest), len(polygon) - 1)]
+    points = table[:, labels]
+
+    if "rotation" in random:
+        angle = 2 * np.pi * _uniform(seed, "rotation", labels.shape)
+        cos, sin = np.cos(angle)[..., None], np.sin(angle)[..., None]
+        x, y = points[..., 0], points[..., 1]
+        points = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+    if "viewpoint" in random:
+        points = _tilted(points, _uniform(seed, "viewpoint", (*labels.shape, 2)))
+    radius = np.full(labels.shape, 0.32)
+    if "scale" in random:
+        radius = 0.22 + 0.2 * _uniform(seed, "scale", labels.shape)
+    several = labels.shape[1] > 1
+    room = size / 2 if several else size
+    widest = np.ptp(points[0], axis=-2).max(axis=-1)
+    factor = np.minimum((0.7 if several else 1.0) * radius * size, room / widest)
+    return points * factor[..., None, None]
+
+
+def _tilted(points: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Turn the plane of the points about an axis in it, and see it from three radii away."""
+    axis, tilt = 2 * np.pi * draws[..., 0], np.deg2rad(20 + 35 * draws[..., 1])
+    along = np.stack([np.cos(axis), np.sin(axis)], axis=-1)[..., None, :]
+    across = along[..., ::-1] * [-1, 1]
+    u, v = (points * along).sum(axis=-1), (points * across).sum(axis=-1)
+    tilt = tilt[..., None]
+    nearness = 3 / (3 + v * np.sin(tilt))
+    return (u * nearness)[..., None] * along + (v * np.cos(tilt) * nearness)[..., None] * across
+
+
+def _shifts(outlines: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
+    """Where to put every object, ``(try, scene, object, 2)`` in pixels, wholly inside the frame; the last never overlap."""
+    count, objects = outlines.shape[:2]
+    low, extent = outlines.min(axis=-2), np.ptp(outlines, axis=-2)
+    if objects == 1:
+        apart = (size - extent) / 2 - low
+    else:
+        quarters = np.array([(0.25, 0.25), (0.75, 0.75), (0.75, 0.25), (0.25, 0.75)])[:objects]
+        apart = quarters * size - extent / 2 - low
+    if "position" not in random:
+        return apart[None]
+    tries = 1 if objects == 1 else _TRIES
+    draws = _uniform(seed, "position", (count, tries, objects, 2)).swapaxes(0, 1)
+    anywhere = draws * (size - extent) - low
+    return anywhere if objects == 1 else np.concatenate([anywhere, apart[None]])
+
+
+def _drawn(
+    outlines: np.ndarray, shifts: np.ndarray, size: int, seed: int, random: set[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Visible coverage of every object and of the bar, 0 to 255, and the share of each mask that is visible."""
+    _, count, objects = outlines.shape[:3]
+    coverage = np.empty((count, objects, size, size), np.uint8)
+    hidden = np.zeros((count, size, size), np.uint8)
+    visible = np.ones((count, objects))
+    bars = _uniform(seed, "occlusion", (count, 3)) if "occlusion" in random else None
+    for scene in range(count):
+        for shift in shifts[:, scene]:
+            placed = outlines[:, scene] + shift[:, None]
+            whole = [_silhouette(placed[:, number], size) for number in range(objects)]
+            parts = [_less(shape, whole[number + 1 :]) for number, shape in enumerate(whole)]
+            shares = _shares(whole, parts) if objects > 1 else np.ones(1)
+            if shares.min() >= LEAST_VISIBLE:
+                break
+        if bars is not None:
+            parts, shares, bar = _occluded(whole, parts, placed[0, 0], bars[scene], size)
+            hidden[scene] = bar
+        coverage[scene] = [part.reduce(OVERSAMPLING) for part in parts]
+        visible[scene] = shares
+    return coverage, hidden, visible
+
+
+def _silhouette(polygons: np.ndarray, size: int) -> Image.Image:
+    """A polygon and its hole, white on black, `OVERSAMPLING` times as large."""
+    canvas = Image.new("L", (size * OVERSAMPLING,) * 2)
+    draw = ImageDraw.Draw(canvas)
+    # Pillow's coordinates name the middles of pixels, ours their edges.
+    outline, hole = polygons * OVERSAMPLING - 0.5
+    draw.polygon(outline.ravel().tolist(), fill=255)
+    if np.ptp(hole, axis=0).any():
+        draw.polygon(hole.ravel().tolist(), fill=0)
+    return canvas
+
+
+def _less(shape: Image.Image, covers: list[Image.Image]) -> Image.Image:
+    for cover in covers:
+        shape = ImageChops.subtract(shape, cover)
+    return shape
+
+
+def _shares(whole: list[Image.Image], parts: list[Image.Image]) -> np.ndarray:
+    """How much of each object's mask is left of it."""
+    areas = [
+        [sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)
+    ]
+    return np.divide(*areas)
+
+
+def _occluded(
+    whole: list[Image.Image], parts: list[Image.Image], target: np.ndarray, draws: np.ndarray, size: int
+) -> tuple[list[Image.Image], np.ndarray, Image.Image]:
+    """Lay a bar across the target, and make it narrower until enough of every object is visible."""
+    angle = np.pi * draws[0]
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    reach = target @ across
+    middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)
+    half_width = (0.15 + 0.2 * draws[2]) * np.ptp(reach)
+    foot = target.mean(axis=0) @ along * along + middle * across
+    while True:
+        ends = [foot + side * 2 * size * along for side in (-1, 1)]
+        bar = np.stack([ends[0] - half_width * across, ends[1] - half_width * across,
+                        ends[1] + half_width * across, ends[0] + half_width * across])  # fmt: skip
+        cover = _silhouette(np.stack([bar, np.zeros_like(bar)]), size)
+        left = [_less(part, [cover]) for part in parts]
+        shares = _shares(whole, left)
+        if shares.min() >= LEAST_VISIBLE:
+            return left, shares, cover.reduce(OVERSAMPLING)
+        half_width *= 0.7
+
+
+def _boxes(masks: np.ndarray) -> np.ndarray:
+    """Left, top, width, height of the ones in each mask, as shares of its side."""
+    size = masks.shape[-1]
+    bounds = []
+    for axis in (-2, -1):  # columns, then rows
+        used = masks.any(axis=axis)
+        first = used.argmax(axis=-1)
+        bounds.append((first, size - used[..., ::-1].argmax(axis=-1) - first))
+    (left, width), (top, height) = bounds
+    return (np.stack([left, top, width, height], axis=-1) / size).astype(np.float32)
+
+
+def _painted(coverage: np.ndarray, hidden: np.ndarray, seed: int, random: set[str]) -> np.ndarray:
+    """Colours: objects and bar over the background, then light, blur and noise."""
+    count, objects, size = coverage.shape[:3]
+    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, objects, 3))
+    if "colour" in random:
+        draws = _uniform(seed, "colour", (count, objects, 3))
+        colours = _hsv(draws[..., 0], 0.65 + 0.3 * draws[..., 1], 0.75 + 0.25 * draws[..., 2])
+    bar = _hsv(0.07, 0.45, 0.35)
+    background = _backgrounds(count, size, seed, random)
+    light = _light(count, size, seed) if "illumination" in random else None
+    softness = 0.3 + 0.9 * _uniform(seed, "blur", (count,)) if "blur" in random else None
+    strength = 0.02 + 0.1 * _uniform(seed, "noise", (count,)) if "noise" in random else None
+    grain = np.random.default_rng([seed, KNOBS.index("noise"), 1])
+
+    images = np.empty((count, size, size, 3), np.uint8)
+    for start in range(0, count, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        cover = coverage[part].astype(np.float32) / 255
+        barred = hidden[part, ..., None].astype(np.float32) / 255
+        image = background(part) * (1 - cover.sum(axis=1)[..., None] - barred) + bar * barred
+        for number in range(objects):
+            image += cover[:, number, ..., None] * colours[part, number, None, None].astype(np.float32)
+        if light is not None:
+            image *= light(part)
+        if softness is not None:
+            _blur(image, softness[part] * size / 32)
+        if strength is not None:
+            noise = grain.standard_normal(image.shape, np.float32)
+            image += noise * strength[part, None, None, None].astype(np.float32)
+        images[part] = np.rint(image.clip(0, 1) * 255)
+    return images
+
+
+def _hsv(hue, saturation, value) -> np.ndarray:
+    from matplotlib.colors import hsv_to_rgb
+
+    return hsv_to_rgb(np.stack(np.broadcast_arrays(hue, saturation, value), axis=-1)).astype(np.float32)
+
+
+@cache
+def _textures(size: int) -> np.ndarray:
+    """Windows of this side on brick, gravel and grass, halved in size, with values spread over 0 to 1."""
+    from skimage import data
+
+    pictures = []
+    for picture in (data.brick(), data.gravel(), data.grass()):
+        small = np.asarray(Image.fromarray(picture).reduce(2), np.float32)
+        low, high = np.percentile(small, (2, 98))
+        pictures.append(((small - low) / (high - low)).clip(0, 1))
+    return np.lib.stride_tricks.sliding_window_view(np.stack(pictures), (size, size), axis=(1, 2))
+
+
+def _backgrounds(count: int, size: int, seed: int, random: set[str]):
+    """A function from a slice of the scenes to their backgrounds.
+
+    Every one is a blend of two colours, both dark or both pale, so that any strong colour stands out. The blend is the
+    first colour alone, a gradient, or a texture.
+    """
+    if "background" not in random:
+        return lambda part: np.broadcast_to(_hsv(0.6, 0.35, 0.3), (1, size, size, 3))
+    draws = _uniform(seed, "background", (count, 9))
+    pale = draws[:, 0] < 0.4
+    hue = draws[:, 1]
+    saturation = np.where(pale, 0.18, 0.5) * draws[:, 2]
+    dark_value, pale_value = 0.1 + 0.2 * draws[:, 3], 0.95 + 0.05 * draws[:, 3]
+    first = _hsv(hue, saturation, np.where(pale, pale_value, dark_value))
+    second = _hsv((hue + 0.12 * (draws[:, 4] - 0.5)) % 1, saturation, np.where(pale, 0.8, dark_value + 0.22))
+    kind = (draws[:, 5] * 3).astype(int)
+
+    def make(part: slice) -> np.ndarray:
+        blend = np.zeros((len(kind[part]), size, size), np.float32)
+        graded, textured = kind[part] == 1, kind[part] == 2
+        blend[graded] = (1 + _ramp(2 * np.pi * draws[part, 6][graded], size)) / 2
+        windows = _textures(size)
+        which, top, left = (draws[part, 6:9][textured] * windows.shape[:3]).astype(int).T
+        blend[textured] = windows[which, top, left]
+        a, b = first[part, None, None], second[part, None, None]
+        return a + blend[..., None] * (b - a)
+
+    return make
+
+
+def _light(count: int, size: int, seed: int):
+    """A function from a slice of the scenes to the factors that light multiplies them by."""
+    draws = _uniform(seed, "illumination", (count, 3))
+    level, steepness = 0.5 + 0.7 * draws[:, 0], 0.5 * draws[:, 2]
+
+    def make(part: slice) -> np.ndarray:
+        ramp = _ramp(2 * np.pi * draws[part, 1], size)
+        factor = level[part, None, None] * (1 + steepness[part, None, None] * ramp)
+        return factor[..., None].astype(np.float32)
+
+    return make
+
+
+def _ramp(angle: np.ndarray, size: int) -> np.ndarray:
+    """From −1 at one edge or corner to 1 at the opposite one, rising in this direction."""
+    axis = (2 * np.arange(size) + 1) / size - 1
+    cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    return (cos * axis + sin * axis[:, None]) / (np.abs(cos) + np.abs(sin))
+
+
+def _blur(images: np.ndarray, sigmas: np.ndarray) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    for image, sigma in zip(images, sigmas, strict=True):
+        gaussian_filter(image, (sigma, sigma, 0), output=image, mode="nearest")

@@ -53,7 +53,7 @@ def _moon() -> np.ndarray:
     turn = np.arctan2(np.sin(horn), np.cos(horn) - shift)
     outer, inner = np.linspace(horn, 2 * np.pi - horn, 30), np.linspace(2 * np.pi - turn, turn, 24)
     edge = np.stack([shift + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
-    return np.concatenate([np.stack([np.cos(outer), np.sin(outer)], axis=1), edge]) * 1.05 + [0.2, 0]
+    return np.concatenate([np.stack([np.cos(outer), np.sin(outer)], axis=1), edge]) * 1.05 + np.array([0.2, 0])
 
 
 def _mirrored(right: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -66,7 +66,7 @@ def _mirrored(right: Sequence[tuple[float, float]]) -> np.ndarray:
 _OUTLINES = {
     "circle": (_around(40),),
     "square": (_around(4, [1.15], start=45),),
-    "triangle": (_around(3, [1.15]) + [0, 0.2],),
+    "triangle": (_around(3, [1.15]) + np.array([0, 0.2]),),
     "star": (_around(10, [1.15, 0.47]),),
     "cross": (_mirrored([(0.36, -1), (0.36, -0.36), (1, -0.36), (1, 0.36), (0.36, 0.36), (0.36, 1)]),),
     "ring": (_around(40), _around(40, [0.55])),
@@ -256,7 +256,7 @@ def _tilted(points: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def _shifts(outlines: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
-    """Where to put every object, ``(try, scene, object, 2)`` in pixels, wholly inside the frame; the last never overlap."""
+    """Shifts that put every object inside the frame, ``(try, scene, object, 2)`` in pixels; the last keeps them apart."""
     count, objects = outlines.shape[:2]
     low, extent = outlines.min(axis=-2), np.ptp(outlines, axis=-2)
     if objects == 1:
@@ -317,9 +317,7 @@ def _less(shape: Image.Image, covers: list[Image.Image]) -> Image.Image:
 
 def _shares(whole: list[Image.Image], parts: list[Image.Image]) -> np.ndarray:
     """How much of each object's mask is left of it."""
-    areas = [
-        [sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)
-    ]
+    areas = [[sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)]
     return np.divide(*areas)
 
 

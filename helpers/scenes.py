@@ -198,24 +198,48 @@ def render(
             raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
     random = {knob for knob, setting in settings.items() if setting == "random"}
 
-    labels = _balanced(count * objects, len(classes), seed).reshape(count, objects)
+    order = np.random.default_rng([seed, len(KNOBS)])
+    labels = balanced(count * objects, len(classes), order).reshape(count, objects)
     outlines = _outlines(classes, labels, size, seed, random)
     coverage, hidden, visible = _drawn(outlines, _shifts(outlines[0], size, seed, random), size, seed, random)
     masks = (coverage >= 128).astype(np.uint8)
     images = _painted(coverage, hidden, seed, random)
     first = 0 if objects == 1 else slice(None)
-    return Scenes(images, labels[:, first], _boxes(masks)[:, first], masks[:, first], visible[:, first], classes)
+    return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], visible[:, first], classes)
+
+
+def balanced(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
+    """Labels in blocks that hold every class once, each block in an order of its own."""
+    blocks = -(-count // classes)
+    return rng.random((blocks, classes)).argsort(axis=1).ravel()[:count]
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """The extent of each mask's non-zero pixels.
+
+    Parameters
+    ----------
+    masks
+        ``(..., height, width)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(..., 4)``, float32: left, top, width, height as shares of the mask's sides; four zeros for an empty mask.
+    """
+    bounds = []
+    for axis in (-2, -1):  # over the rows, which leaves columns; then the other way round
+        used = masks.any(axis=axis)
+        length = used.shape[-1]
+        first, last = used.argmax(axis=-1), length - used[..., ::-1].argmax(axis=-1)
+        bounds.append((first / length, (last - first) * used.any(axis=-1) / length))
+    (left, width), (top, height) = bounds
+    return np.stack([left, top, width, height], axis=-1).astype(np.float32)
 
 
 def _uniform(seed: int, knob: str, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers from 0 to 1 of a knob's own stream."""
     return np.random.default_rng([seed, KNOBS.index(knob)]).random(shape)
-
-
-def _balanced(count: int, classes: int, seed: int) -> np.ndarray:
-    """Labels in blocks that hold every class once, each block in an order of its own."""
-    blocks = -(-count // classes)
-    return np.random.default_rng([seed, len(KNOBS)]).random((blocks, classes)).argsort(axis=1).ravel()[:count]
 
 
 def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
@@ -256,7 +280,7 @@ def _tilted(points: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def _shifts(outlines: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
-    """Shifts that put every object inside the frame, ``(try, scene, object, 2)`` in pixels; the last keeps them apart."""
+    """Shifts that put every object inside the frame, ``(try, scene, object, 2)`` in pixels; the last parts them."""
     count, objects = outlines.shape[:2]
     low, extent = outlines.min(axis=-2), np.ptp(outlines, axis=-2)
     if objects == 1:
@@ -341,18 +365,6 @@ def _occluded(
         if shares.min() >= LEAST_VISIBLE:
             return left, shares, cover.reduce(OVERSAMPLING)
         half_width *= 0.7
-
-
-def _boxes(masks: np.ndarray) -> np.ndarray:
-    """Left, top, width, height of the ones in each mask, as shares of its side."""
-    size = masks.shape[-1]
-    bounds = []
-    for axis in (-2, -1):  # columns, then rows
-        used = masks.any(axis=axis)
-        first = used.argmax(axis=-1)
-        bounds.append((first, size - used[..., ::-1].argmax(axis=-1) - first))
-    (left, width), (top, height) = bounds
-    return (np.stack([left, top, width, height], axis=-1) / size).astype(np.float32)
 
 
 def _painted(coverage: np.ndarray, hidden: np.ndarray, seed: int, random: set[str]) -> np.ndarray:

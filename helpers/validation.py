@@ -46,6 +46,13 @@ def check_integer(name: str, value, minimum: int) -> int:
     return int(value)
 
 
+def check_range(name: str, value, low: float, high: float) -> float:
+    """Return `value` as a ``float``, or raise ``ValueError`` when it is no number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+        raise ValueError(f"{name}: got {value!r}, expected a number from {low:g} to {high:g}")
+    return float(value)
+
+
 def size_text(shape: tuple[int, ...]) -> str:
     """A shape as the texts write it: ``3×4``."""
     return "×".join(map(str, shape))

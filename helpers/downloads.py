@@ -1,0 +1,368 @@
+"""Real data sets through tensorflow-datasets: fetched once, checked, and refused in seconds when there is no network.
+
+Alone, tensorflow-datasets waits 205 s when names cannot be resolved, and for ever behind a silent firewall.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import shutil
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from . import quiet_import
+
+PATIENCE = 6  # seconds without an answer or without a byte
+
+
+def cache_folder() -> Path:
+    """Where prepared sets lie: ``TFDS_DATA_DIR``, or ``data/tensorflow_datasets`` in the course's folder."""
+    own = Path(__file__).resolve().parent.parent / "data" / "tensorflow_datasets"
+    return Path(os.environ.get("TFDS_DATA_DIR") or own).expanduser()
+
+
+def cached() -> dict[str, int]:
+    """Names of the sets in `cache_folder` that are ready to read, and their sizes on disk in bytes."""
+    sizes = {}
+    for info in sorted(cache_folder().glob("*/**/dataset_info.json")):
+        *name, _version = info.parent.relative_to(cache_folder()).parts
+        if name[0] != "downloads" and not any(part.startswith("incomplete.") for part in info.parts):
+            sizes["/".join(name)] = sum(file.stat().st_size for file in info.parent.iterdir())
+    return sizes
+
+
+def names() -> list[str]:
+    """The sets that tensorflow-datasets knows how to fetch."""
+    with quiet_import():
+        import tensorflow  # noqa: F401
+        import tensorflow_datasets as tfds
+    return tfds.list_builders()
+
+
+def find(name: str):
+    """The tensorflow-datasets builder of an image classification set.
+
+    Parameters
+    ----------
+    name
+        One of `names`, with a configuration or version if need be (``"emnist/letters"``).
+
+    Raises
+    ------
+    ValueError
+        When there is no such version, when it is not a set of images with one label each, or when its files have to be
+        asked for by hand.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=cache_folder())
+    except (ValueError, AssertionError) as error:  # an unknown version or configuration
+        raise ValueError(f"name: got {name!r}, which tensorflow-datasets refuses ({_first_line(error)})") from None
+    features = builder.info.features
+    wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    if not all(key in features and isinstance(features[key], kind) for key, kind in wanted.items()):
+        raise ValueError(
+            f"name: got {name!r}, whose features are {', '.join(features)}, "
+            "expected a set with an image and a class label in each example"
+        )
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not builder.is_prepared():
+        raise ValueError(
+            f"name: got {name!r}, whose files have to be asked for by hand: "
+            f"see https://www.tensorflow.org/datasets/catalog/{builder.name}"
+        )
+    return builder
+
+
+def fetch(builder, instead: str) -> None:
+    """Download and prepare a set, with progress on screen, unless that was done before.
+
+    Only one process at a time fetches a set; another one waits, and then finds it ready. What an interrupted or
+    damaged download left behind is removed first.
+
+    Parameters
+    ----------
+    builder
+        From `find`.
+    instead
+        The embedded set to name when this one cannot be had.
+
+    Raises
+    ------
+    ConnectionError
+        When the set cannot be had: the network is closed or silent, a transfer stops, or what came is damaged.
+    OSError
+        When the folder cannot be written to.
+    """
+    if builder.is_prepared():
+        return
+    from filelock import FileLock, Timeout
+
+    with _writable():
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_folder() / f"{builder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{builder.name}: another process is fetching it; waiting", flush=True)
+            lock.acquire()
+    with lock:
+        if builder.is_prepared():
+            return
+        with _writable():
+            _clear_remains(builder)
+        try:
+            _ask_for_missing(builder)
+            _download_and_prepare(builder)
+        except Exception as error:
+            reason = _reason(error)
+            if reason is None:
+                raise
+            raise ConnectionError(
+                f"{builder.name} is not on this computer and could not be downloaded ({reason}): "
+                f'load("{instead}") needs no network; '
+                f"'python -m helpers.datasets {builder.name}', run with a network, fetches {builder.name} for later."
+            ) from None
+
+
+class Downloaded:
+    """A fetched set, whose images are decoded when they are asked for.
+
+    Attributes
+    ----------
+    pools
+        The label of every example: of ``"train"``, and of ``"test"`` if the set says what to test on (its test split,
+        or else its validation split).
+    shape
+        ``(height, width)`` if all images agree, else ``None``.
+    channels
+        Of the images.
+    class_names
+        The names that labels index.
+    boxes
+        None: what boxes there are follow from the masks.
+
+    Raises
+    ------
+    ValueError
+        When the set has no training split.
+    OSError
+        When its files are damaged; they are removed, so that the next call fetches them anew.
+    """
+
+    boxes = None
+
+    def __init__(self, builder, trimap: str | None = None):
+        self._builder, self._trimap = builder, trimap
+        names = list(builder.info.splits)
+        if "train" not in names:
+            raise ValueError(f"name: got {builder.name!r}, whose splits are {', '.join(names)}, expected a train split")
+        self._splits = {"train": "train"}
+        held_out = next((name for name in ("test", "validation") if name in names), None)
+        if held_out:
+            self._splits["test"] = held_out
+        self.pools = {pool: self._labels(split) for pool, split in self._splits.items()}
+        *shape, self.channels = builder.info.features["image"].shape
+        self.shape = None if None in shape else tuple(shape)
+        self.class_names = tuple(builder.info.features["label"].names)
+
+    def read(self, pool: str, indices: np.ndarray, size: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images ``(batch, height, width, channels)`` and, where the set has them, masks, both uint8."""
+        shape = self.shape if size is None else (size, size)
+        images = np.empty((len(indices), *shape, self.channels), np.uint8)
+        masks = np.empty((len(indices), *shape), np.uint8) if self._trimap else None
+        start = 0
+        with self._readable():
+            for image, _, *mask in self.stream(pool, indices, size).batch(256).as_numpy_iterator():
+                part = slice(start, start := start + len(image))
+                images[part] = image
+                if masks is not None:
+                    masks[part] = mask[0]
+        return images, masks
+
+    def stream(self, pool: str, indices: np.ndarray, size: int | None):
+        """A ``tf.data.Dataset`` of image, label and, where the set has them, mask, for ascending indices of a pool."""
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        features = {key: self._builder.info.features[key] for key in ("image", "label", self._trimap) if key}
+        undecoded = {key: tfds.decode.SkipDecoding() for key in features if key != "label"}
+        decoders = tfds.decode.PartialDecoding(dict.fromkeys(features, True), decoders=undecoded)
+        examples = self._builder.as_dataset(split=self._splits[pool], decoders=decoders)
+        if len(indices) < len(self.pools[pool]):
+            chosen = np.zeros(len(self.pools[pool]), bool)
+            chosen[indices] = True
+            kept = tf.constant(chosen)
+            examples = examples.enumerate().filter(lambda index, _: kept[index]).map(lambda _, example: example)
+
+        def decode(example):
+            image = features["image"].decode_example(example["image"])
+            if size is not None:
+                image = tf.image.resize(image, (size, size), "bicubic", antialias=True)
+                image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
+            if not self._trimap:
+                return image, example["label"]
+            mask = features[self._trimap].decode_example(example[self._trimap])
+            if size is not None:
+                mask = tf.image.resize(mask, (size, size), "nearest")
+            # A trimap has 1 for the object, 2 for the background and 3 for the border between them.
+            return image, example["label"], tf.cast(mask[..., 0] != 2, tf.uint8)
+
+        examples = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return examples.apply(tf.data.experimental.assert_cardinality(len(indices)))
+
+    def _labels(self, split: str) -> np.ndarray:
+        import tensorflow_datasets as tfds
+
+        only_labels = tfds.decode.PartialDecoding({"label": True})
+        with self._readable():
+            examples = self._builder.as_dataset(split=split, decoders=only_labels).batch(1024)
+            labels = np.concatenate([batch["label"] for batch in examples.as_numpy_iterator()] or [np.zeros(0, int)])
+            if len(labels) != self._builder.info.splits[split].num_examples:
+                raise EOFError
+        return labels
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn the errors of damaged files inside this block into one sentence, and remove those files."""
+        import tensorflow as tf
+
+        try:
+            yield
+        except (EOFError, tf.errors.DataLossError, tf.errors.NotFoundError):
+            name, folder = self._builder.name, Path(self._builder.data_path)
+            try:
+                shutil.rmtree(folder)
+            except OSError:
+                raise OSError(f"{name} is damaged: delete the folder {folder}, then load {name} again") from None
+            raise OSError(f"{name} was damaged and has been removed: load {name} again to prepare it anew") from None
+
+
+@contextlib.contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"The folder {cache_folder()} cannot be written to ({error.strerror or error}): "
+            "set the environment variable TFDS_DATA_DIR to one that can"
+        ) from None
+
+
+def _clear_remains(builder) -> None:
+    """Remove what an interrupted call left: half-written files, and archives whose checksum is not what it was."""
+    downloads = cache_folder() / "downloads" / builder.name
+    for half_written in downloads.glob("*.tmp.*"):
+        shutil.rmtree(half_written)
+    for info in downloads.glob("*.INFO"):
+        archive = info.with_suffix("")
+        expected = json.loads(info.read_text(encoding="utf-8")).get("url_info", {}).get("checksum")
+        if archive.exists() and _checksum(archive) != expected:
+            archive.unlink()
+            info.unlink()
+    prepared = Path(builder.data_path)
+    for unfinished in [prepared, *prepared.parent.glob("incomplete.*")]:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _ask_for_missing(builder) -> None:
+    """Wait `PATIENCE` seconds at most for an answer to the first address that has to be asked.
+
+    Resolving a name cannot be interrupted, so a thread does it that is left behind if need be.
+    """
+    import requests
+
+    downloads = cache_folder() / "downloads" / builder.name
+    there = {json.loads(info.read_text(encoding="utf-8"))["url_info"]["checksum"] for info in downloads.glob("*.INFO")}
+    known = builder.url_infos or {}
+    url = next((url for url, info in known.items() if info.checksum not in there and url.startswith("http")), None)
+    if url is None:
+        return
+    answers = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            with requests.get(url, stream=True, timeout=PATIENCE) as response:
+                response.raise_for_status()
+            answers.put(None)
+        except Exception as error:  # whatever it is, the thread that waits has to hear of it
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answers.get(timeout=PATIENCE)
+    except queue.Empty:
+        raise TimeoutError(f"{urlsplit(url).hostname} did not answer within {PATIENCE} s") from None
+    if error:
+        raise error
+
+
+def _download_and_prepare(builder) -> None:
+    import tensorflow_datasets as tfds
+
+    extracted = cache_folder() / "downloads" / f"extracted_{builder.name}"
+    config = tfds.download.DownloadConfig(try_download_gcs=False, extract_dir=extracted)
+    try:
+        with _impatient(), warnings.catch_warnings():
+            # Without ipywidgets the progress bars are drawn as text, which is as good.
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            builder.download_and_prepare(download_config=config)
+    finally:
+        shutil.rmtree(extracted, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Inside this block tensorflow-datasets gives up a transfer that stops for `PATIENCE` seconds, and does not retry.
+
+    It offers no setting for either.
+    """
+    from requests.adapters import HTTPAdapter
+    from tensorflow_datasets.core.download import downloader
+
+    send, retries = HTTPAdapter.send, downloader.MAX_RETRIES
+
+    def send_with_timeout(self, request, stream=False, timeout=None, **settings):
+        return send(self, request, stream=stream, timeout=timeout or PATIENCE, **settings)
+
+    HTTPAdapter.send, downloader.MAX_RETRIES = send_with_timeout, 0
+    try:
+        yield
+    finally:
+        HTTPAdapter.send, downloader.MAX_RETRIES = send, retries
+
+
+def _reason(error: Exception) -> str | None:
+    """Why a download failed, in a few words; None when something else failed."""
+    import requests
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+    if isinstance(error, NonMatchingChecksumError):
+        return "what came is damaged: its checksum is wrong"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{urlsplit(error.response.url).hostname} answered {error.response.status_code}"
+    if isinstance(error, requests.RequestException):
+        asked = getattr(error.request, "url", None)
+        where = urlsplit(asked).hostname if asked else "the server"
+        timed_out = isinstance(error, requests.Timeout) or "timed out" in str(error)
+        return f"{where} {f'fell silent for {PATIENCE} s' if timed_out else 'cannot be reached'}"
+    if isinstance(error, (TimeoutError, tfds.download.DownloadError, OSError)):
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")

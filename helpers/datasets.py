@@ -499,15 +499,14 @@ def _read(name: str | Path, size: int | None, itemsize: int, n_train: int | None
     found, title, source = _find(name)
     parts = _parts(found, n_train, seed)
     shape = (*_shape(found, size), found.channels)
-    count = sum(len(indices) for _, indices in parts)
+    count = sum(found.counts[pool] if indices is None else len(indices) for pool, indices in parts)
     needed = count * int(np.prod(shape)) * itemsize
     if needed > LARGEST:
         raise ValueError(
             f"size: {count:,} images of {size_text(shape)} take {needed / 2**30:.1f} GiB, expected at most "
             f"{LARGEST / 2**30:g}: choose a smaller size or n_train, or use stream in place of load"
         )
-    images, masks = zip(*(found.read(pool, indices, size) for pool, indices in parts), strict=True)
-    labels = [found.pools[pool][indices] for pool, indices in parts]
+    images, labels, masks = zip(*(found.read(pool, indices, size) for pool, indices in parts), strict=True)
     boxes = [None if found.boxes is None else found.boxes[indices] for _, indices in parts]
     if masks[0] is not None:
         if all(set(np.unique(mask)) <= {0, 255} for mask in masks):
@@ -527,15 +526,17 @@ def _shape(found: downloads.Downloaded | folders.Photographs, size: int | None) 
     return found.shape
 
 
-def _parts(found: downloads.Downloaded | folders.Photographs, n_train: int | None, seed: int) -> list:
-    """For training and for testing: which pool of labels, and ascending indices into it."""
-    labels = found.pools["train"]
-    if "test" in found.pools:
-        train, test = np.arange(len(labels)), ("test", np.arange(len(found.pools["test"])))
-    else:
+def _parts(
+    found: downloads.Downloaded | folders.Photographs, n_train: int | None, seed: int
+) -> list[tuple[str, np.ndarray | None]]:
+    """For training and for testing: a pool of examples, and ascending indices into it or ``None`` for all of them."""
+    labels = found.labels("train") if n_train is not None or "test" not in found.counts else None
+    train, test = None, ("test", None)
+    if "test" not in found.counts:
         train, rest = _divided(labels)
         test = ("train", rest)
     if n_train is not None:
+        train = np.arange(len(labels)) if train is None else train
         train = train[_stratified(labels[train], n_train, seed, "n_train")]
     return [("train", train), test]
 

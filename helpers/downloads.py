@@ -6,6 +6,7 @@ Alone, tensorflow-datasets waits 205 s when names cannot be resolved, and for ev
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import queue
 import shutil
@@ -43,7 +44,9 @@ def names() -> list[str]:
     with quiet_import():
         import tensorflow  # noqa: F401
         import tensorflow_datasets as tfds
-    return tfds.list_builders()
+    logging.getLogger("absl").addFilter(_is_news)
+    # The list of community sets would be fetched from the web, with no end when that is silent.
+    return tfds.list_builders(with_community_datasets=False)
 
 
 def find(name: str):
@@ -137,9 +140,9 @@ class Downloaded:
 
     Attributes
     ----------
-    pools
-        The label of every example: of ``"train"``, and of ``"test"`` if the set says what to test on (its test split,
-        or else its validation split).
+    counts
+        The number of examples in each pool: ``"train"``, and ``"test"`` if the set says what to test on (its test
+        split, or else its validation split).
     shape
         ``(height, width)`` if all images agree, else ``None``.
     channels
@@ -153,42 +156,82 @@ class Downloaded:
     ------
     ValueError
         When the set has no training split.
-    OSError
-        When its files are damaged; they are removed, so that the next call fetches them anew.
     """
 
     boxes = None
 
     def __init__(self, builder, trimap: str | None = None):
         self._builder, self._trimap = builder, trimap
-        names = list(builder.info.splits)
-        if "train" not in names:
-            raise ValueError(f"name: got {builder.name!r}, whose splits are {', '.join(names)}, expected a train split")
+        splits = builder.info.splits
+        if "train" not in splits:
+            raise ValueError(
+                f"name: got {builder.name!r}, whose splits are {', '.join(splits)}, expected a train split"
+            )
         self._splits = {"train": "train"}
-        held_out = next((name for name in ("test", "validation") if name in names), None)
+        held_out = next((name for name in ("test", "validation") if name in splits), None)
         if held_out:
             self._splits["test"] = held_out
-        self.pools = {pool: self._labels(split) for pool, split in self._splits.items()}
+        self.counts = {pool: splits[split].num_examples for pool, split in self._splits.items()}
         *shape, self.channels = builder.info.features["image"].shape
         self.shape = None if None in shape else tuple(shape)
         self.class_names = tuple(builder.info.features["label"].names)
 
-    def read(self, pool: str, indices: np.ndarray, size: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images ``(batch, height, width, channels)`` and, where the set has them, masks, both uint8."""
+    def labels(self, pool: str) -> np.ndarray:
+        """The label of every example of a pool.
+
+        Raises
+        ------
+        OSError
+            When the files are damaged; they are removed, so that the next call fetches them anew.
+        """
+        import tensorflow_datasets as tfds
+
+        only_labels = tfds.decode.PartialDecoding({"label": True})
+        examples = self._builder.as_dataset(split=self._splits[pool], decoders=only_labels)
+        examples = _of_length(examples, self.counts[pool]).batch(1024)
+        with self._readable():
+            return np.concatenate([batch["label"] for batch in examples.as_numpy_iterator()])
+
+    def read(
+        self, pool: str, indices: np.ndarray | None, size: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Images ``(batch, height, width, channels)``, labels and, where the set has them, masks.
+
+        Parameters
+        ----------
+        pool, indices, size
+            As for `stream`.
+
+        Raises
+        ------
+        OSError
+            As `labels`.
+        """
+        count = self.counts[pool] if indices is None else len(indices)
         shape = self.shape if size is None else (size, size)
-        images = np.empty((len(indices), *shape, self.channels), np.uint8)
-        masks = np.empty((len(indices), *shape), np.uint8) if self._trimap else None
+        images, labels = np.empty((count, *shape, self.channels), np.uint8), np.empty(count, np.int64)
+        masks = np.empty((count, *shape), np.uint8) if self._trimap else None
         start = 0
         with self._readable():
-            for image, _, *mask in self.stream(pool, indices, size).batch(256).as_numpy_iterator():
+            for image, label, *mask in self.stream(pool, indices, size).batch(256).as_numpy_iterator():
                 part = slice(start, start := start + len(image))
-                images[part] = image
+                images[part], labels[part] = image, label
                 if masks is not None:
                     masks[part] = mask[0]
-        return images, masks
+        return images, labels, masks
 
-    def stream(self, pool: str, indices: np.ndarray, size: int | None):
-        """A ``tf.data.Dataset`` of image, label and, where the set has them, mask, for ascending indices of a pool."""
+    def stream(self, pool: str, indices: np.ndarray | None, size: int | None):
+        """A ``tf.data.Dataset`` of image, label and, where the set has them, mask.
+
+        Parameters
+        ----------
+        pool
+            One of `counts`.
+        indices
+            Which examples of the pool, ascending; ``None`` for all.
+        size
+            Side in pixels to resize to, if at all.
+        """
         import tensorflow as tf
         import tensorflow_datasets as tfds
 
@@ -196,8 +239,9 @@ class Downloaded:
         undecoded = {key: tfds.decode.SkipDecoding() for key in features if key != "label"}
         decoders = tfds.decode.PartialDecoding(dict.fromkeys(features, True), decoders=undecoded)
         examples = self._builder.as_dataset(split=self._splits[pool], decoders=decoders)
-        if len(indices) < len(self.pools[pool]):
-            chosen = np.zeros(len(self.pools[pool]), bool)
+        examples = _of_length(examples, self.counts[pool])
+        if indices is not None:
+            chosen = np.zeros(self.counts[pool], bool)
             chosen[indices] = True
             kept = tf.constant(chosen)
             examples = examples.enumerate().filter(lambda index, _: kept[index]).map(lambda _, example: example)
@@ -216,18 +260,7 @@ class Downloaded:
             return image, example["label"], tf.cast(mask[..., 0] != 2, tf.uint8)
 
         examples = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-        return examples.apply(tf.data.experimental.assert_cardinality(len(indices)))
-
-    def _labels(self, split: str) -> np.ndarray:
-        import tensorflow_datasets as tfds
-
-        only_labels = tfds.decode.PartialDecoding({"label": True})
-        with self._readable():
-            examples = self._builder.as_dataset(split=split, decoders=only_labels).batch(1024)
-            labels = np.concatenate([batch["label"] for batch in examples.as_numpy_iterator()] or [np.zeros(0, int)])
-            if len(labels) != self._builder.info.splits[split].num_examples:
-                raise EOFError
-        return labels
+        return examples if indices is None else _of_length(examples, len(indices))
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:
@@ -236,13 +269,27 @@ class Downloaded:
 
         try:
             yield
-        except (EOFError, tf.errors.DataLossError, tf.errors.NotFoundError):
+        # The last is what `_of_length` leads to.
+        except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError):
             name, folder = self._builder.name, Path(self._builder.data_path)
             try:
                 shutil.rmtree(folder)
             except OSError:
                 raise OSError(f"{name} is damaged: delete the folder {folder}, then load {name} again") from None
             raise OSError(f"{name} was damaged and has been removed: load {name} again to prepare it anew") from None
+
+
+def _of_length(examples, count: int):
+    """The same examples, which raise an error when read if they are not as many."""
+    import tensorflow as tf
+
+    return examples.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is more than tensorflow-datasets talking to itself."""
+    text = record.getMessage()
+    return not text.startswith(("`FeatureConnector.dtype` is deprecated", "Variant folder"))
 
 
 @contextlib.contextmanager

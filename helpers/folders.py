@@ -31,7 +31,7 @@ class Photographs:
         ``(height, width)`` if all pictures agree, else ``None``.
     channels
         Of the pictures: 3.
-    labels
+    targets
         Index into `class_names` of every picture.
     class_names
         Names of the folders, or of the classes in ``boxes.csv``, in alphabetical order.
@@ -43,7 +43,7 @@ class Photographs:
 
     paths: list[Path]
     shape: tuple[int, int] | None
-    labels: np.ndarray
+    targets: np.ndarray
     class_names: tuple[str, ...]
     masks: list[Path] | None = None
     boxes: np.ndarray | None = None
@@ -51,15 +51,21 @@ class Photographs:
     channels = 3
 
     @property
-    def pools(self) -> dict[str, np.ndarray]:
-        """The labels, all for training: the folder does not say what to test on."""
-        return {"train": self.labels}
+    def counts(self) -> dict[str, int]:
+        """The number of pictures, all for training: the folder does not say what to test on."""
+        return {"train": len(self.paths)}
 
-    def read(self, _pool: str, indices: np.ndarray, size: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images ``(batch, height, width, 3)`` and, where there are any, masks, both uint8."""
+    def labels(self, _pool: str) -> np.ndarray:
+        """Index into `class_names` of every picture."""
+        return self.targets
+
+    def read(
+        self, _pool: str, indices: np.ndarray, size: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Images ``(batch, height, width, 3)``, labels and, where there are any, masks."""
         images = _read_all(read_picture, [self.paths[index] for index in indices], size)
         masks = None if self.masks is None else _read_all(read_mask, [self.masks[index] for index in indices], size)
-        return images, masks
+        return images, self.targets[indices], masks
 
     def stream(self, _pool: str, indices: np.ndarray, size: int | None):
         """A ``tf.data.Dataset`` of image, label and, where there are any, mask."""
@@ -69,7 +75,7 @@ class Photographs:
 
         def read(index):
             image = tf.numpy_function(lambda i: read_picture(self.paths[i], size), [index], tf.uint8)
-            example = tf.ensure_shape(image, (*shape, 3)), tf.gather(self.labels, index)
+            example = tf.ensure_shape(image, (*shape, 3)), tf.gather(self.targets, index)
             if self.masks is None:
                 return example
             mask = tf.numpy_function(lambda i: read_mask(self.masks[i], size), [index], tf.uint8)
@@ -211,7 +217,7 @@ def _mixed(
     return Photographs(
         paths=[paths[index] for index in order],
         shape=shapes[0] if len(set(shapes)) == 1 else None,
-        labels=labels[order],
+        targets=labels[order],
         class_names=class_names,
         masks=None if masks is None else [masks[index] for index in order],
         boxes=None if boxes is None else boxes[order],

@@ -63,8 +63,10 @@ class DataSet:
             f'<td style="text-align:left">{html.escape(value)}</td></tr>'
             for key, value in self._facts().items()
         )
-        _, first_of_class = np.unique(self.y_train, return_index=True)
-        strip = "".join(self._thumbnail(index) for index in first_of_class[:_MOST_CLASSES_LISTED])
+        present = np.unique(self.y_train)[:_MOST_CLASSES_LISTED]
+        each = max(1, _MOST_CLASSES_LISTED // len(present))
+        samples = [index for label in present for index in np.flatnonzero(self.y_train == label)[:each]]
+        strip = "".join(map(self._thumbnail, samples))
         return f'<table>{rows}</table><div style="display:flex;flex-wrap:wrap;gap:8px">{strip}</div>'
 
     def _facts(self) -> dict[str, str]:

@@ -5,6 +5,8 @@ why a notebook imports it first.
 """
 
 import contextlib
+import importlib.resources
+import importlib.util
 import logging
 import os
 import sys
@@ -13,6 +15,13 @@ import sys
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# tensorflow-metadata 1.21, which tensorflow-datasets needs, was generated for protobuf 6.31. It refuses the protobuf
+# 5.29 of TensorFlow 2.18 and 2.19 (and so of Colab), although it works with that.
+os.environ.setdefault("TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK", "true")
+
+# tensorflow-datasets imports this package without declaring it, and Colab lacks it; Python's own module is the same.
+if importlib.util.find_spec("importlib_resources") is None:
+    sys.modules["importlib_resources"] = importlib.resources
 
 # On a machine's first run matplotlib announces on stderr that it builds its font cache.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

@@ -17,7 +17,12 @@ import sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 """
 # What importing the helpers sets, unless a user has
-VARIABLES = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+VARIABLES = {
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+    "TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK": "true",
+}
 
 
 def python(code: str, folder: Path = rules.ROOT, bare: bool = False, **variables: str):
@@ -64,6 +69,18 @@ def test_importing_the_helpers_sets_what_tensorflow_reads():
 def test_a_user_s_own_choice_is_kept(name, value):
     expected = list({**VARIABLES, name: value}.values())
     assert python(SHOW_VARIABLES, **{name: value}).stdout == f"{expected}\n"
+
+
+IMPORTED_AS = "import helpers, importlib_resources; print(importlib_resources.__name__)"
+
+
+def test_a_missing_importlib_resources_is_python_s_own():
+    code = f"import sys; sys.path.insert(0, {str(rules.ROOT)!r}); {IMPORTED_AS}"
+    assert python(code, bare=True).stdout == "importlib.resources\n"
+
+
+def test_an_installed_importlib_resources_is_left_alone():
+    assert python(IMPORTED_AS).stdout == "importlib_resources\n"
 
 
 # quiet_import

@@ -7,48 +7,20 @@ the median of their ratios counts: another program that runs meanwhile slows bot
 """
 
 import io
-import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from time import perf_counter
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-import matplotlib  # noqa: E402
+import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from bars import ROOT, Row, at_least, at_most, ratio, report, seconds  # makes the course's folders importable
 
-from helpers import plots  # noqa: E402
-from notebook_code import definitions  # noqa: E402
-
-Row = tuple[str, float, str, bool]  # what, measured, bar, holds
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = perf_counter()
-    function()
-    return perf_counter() - start
-
-
-def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> float:
-    """How many times longer `ours` takes: the median over rounds in which each runs once."""
-    ours(), theirs()
-    return statistics.median(seconds(ours) / seconds(theirs) for _ in range(rounds))
-
-
-def at_most(what: str, measured: float, bar: float) -> Row:
-    return what, measured, f"≤ {bar:g}", measured <= bar
-
-
-def at_least(what: str, measured: float, bar: float) -> Row:
-    return what, measured, f"≥ {bar:g}", measured >= bar
+from helpers import plots
+from notebook_code import definitions
 
 
 def convolutions(lesson: dict) -> list[Row]:
@@ -127,15 +99,8 @@ def imports() -> Row:
 
 
 def main() -> int:
-    lesson = definitions("01_convolution_by_hand")
-    packages = {"NumPy": np, "TensorFlow": lesson["tf"], "Keras": lesson["keras"]}
-    versions = [f"{name} {package.__version__}" for name, package in packages.items()]
-    print(", ".join([*versions, f"{os.cpu_count()} CPUs"]))
-    rows = [*convolutions(lesson), *figures(), imports()]
-    print(f"{'what':<40} {'measured':>9} {'bar':>7}  holds")
-    for what, measured, bar, holds in rows:
-        print(f"{what:<40} {measured:>9.3g} {bar:>7}  {'yes' if holds else 'NO'}")
-    return 0 if all(holds for *_, holds in rows) else 1
+    rows = [*convolutions(definitions("01_convolution_by_hand")), *figures(), imports()]
+    return report(["numpy", "tensorflow", "keras"], rows)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""What the benchmarks share: timing, and one line for each bar."""
+
+import os
+import statistics
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+Row = tuple[str, float, str, bool]  # what, measured, bar, holds
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = perf_counter()
+    function()
+    return perf_counter() - start
+
+
+def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> float:
+    """How many times longer `ours` takes: the median over rounds in which each runs once."""
+    ours(), theirs()
+    return statistics.median(seconds(ours) / seconds(theirs) for _ in range(rounds))
+
+
+def at_most(what: str, measured: float, bar: float) -> Row:
+    return what, measured, f"≤ {bar:g}", measured <= bar
+
+
+def at_least(what: str, measured: float, bar: float) -> Row:
+    return what, measured, f"≥ {bar:g}", measured >= bar
+
+
+def report(packages: list[str], rows: list[Row]) -> int:
+    """Print the versions of these packages and the rows; return the exit status, 1 if a bar is missed."""
+    print(", ".join([*(f"{package} {version(package)}" for package in packages), f"{os.cpu_count()} CPUs"]))
+    print(f"{'what':<48} {'measured':>9} {'bar':>7}  holds")
+    for what, measured, bar, holds in rows:
+        print(f"{what:<48} {measured:>9.3g} {bar:>7}  {'yes' if holds else 'NO'}")
+    return 0 if all(holds for *_, holds in rows) else 1

@@ -216,7 +216,7 @@ def load(
     OSError
         When the files on disk are damaged or cannot be written.
     """
-    _check(size, dtype, n_train, seed)
+    size, n_train, seed = _checked(size, dtype, n_train, seed)
     allowed = _OPTIONS.get(name, ())
     for option in options:
         if option not in allowed:
@@ -247,7 +247,7 @@ def stream(
     ValueError, ConnectionError, OSError
         As `load`.
     """
-    _check(size, dtype, n_train, seed)
+    size, n_train, seed = _checked(size, dtype, n_train, seed)
     with quiet_import():
         import tensorflow as tf
 
@@ -341,14 +341,15 @@ def fetch(name: str):
     return builder
 
 
-def _check(size: int | None, dtype: str, n_train: int | None, seed: int) -> None:
-    if size is not None:
-        check_integer("size", size, 1)
+def _checked(size: int | None, dtype: str, n_train: int | None, seed: int) -> tuple[int | None, int | None, int]:
+    """Size, number of training images and seed as Python's integers."""
     if dtype not in ("uint8", "float32"):
         raise ValueError(f"dtype: got {dtype!r}, expected 'uint8' or 'float32'")
-    if n_train is not None:
-        check_integer("n_train", n_train, 1)
-    check_integer("seed", seed, 0)
+    return (
+        None if size is None else check_integer("size", size, 1),
+        None if n_train is None else check_integer("n_train", n_train, 1),
+        check_integer("seed", seed, 0),
+    )
 
 
 # --- sets that come with a package ---

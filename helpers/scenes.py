@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from .validation import check_integer
 
-OVERSAMPLING = 4
+OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
 LEAST_VISIBLE = 0.3  # of the pixels of every object
 LEAST_SIZE, LARGEST_SIZE = 32, 128
 MOST_OBJECTS = 4
@@ -172,11 +172,11 @@ def render(
     ValueError
         For a number out of range, an unknown class or a knob that is neither ``"fixed"`` nor ``"random"``.
     """
-    check_integer("count", count, 1)
-    check_integer("seed", seed, 0)
-    if check_integer("size", size, LEAST_SIZE) > LARGEST_SIZE:
+    count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
+    size, objects = check_integer("size", size, LEAST_SIZE), check_integer("objects", objects, 1)
+    if size > LARGEST_SIZE:
         raise ValueError(f"size: got {size}, expected at most {LARGEST_SIZE}")
-    if check_integer("objects", objects, 1) > MOST_OBJECTS:
+    if objects > MOST_OBJECTS:
         raise ValueError(f"objects: got {objects}, expected at most {MOST_OBJECTS}")
     classes = (classes,) if isinstance(classes, str) else tuple(classes)
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
@@ -348,14 +348,14 @@ def _shares(whole: list[Image.Image], parts: list[Image.Image]) -> np.ndarray:
 def _occluded(
     whole: list[Image.Image], parts: list[Image.Image], target: np.ndarray, draws: np.ndarray, size: int
 ) -> tuple[list[Image.Image], np.ndarray, Image.Image]:
-    """Lay a bar across the target, and make it narrower until enough of every object is visible."""
+    """Lay a bar across the target, narrower until enough of every object is visible; if it never is, lay none."""
     angle = np.pi * draws[0]
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     reach = target @ across
     middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)
     half_width = (0.15 + 0.2 * draws[2]) * np.ptp(reach)
     foot = target.mean(axis=0) @ along * along + middle * across
-    while True:
+    while half_width * OVERSAMPLING >= 1:
         ends = [foot + side * 2 * size * along for side in (-1, 1)]
         bar = np.stack([ends[0] - half_width * across, ends[1] - half_width * across,
                         ends[1] + half_width * across, ends[0] + half_width * across])  # fmt: skip
@@ -365,6 +365,7 @@ def _occluded(
         if shares.min() >= LEAST_VISIBLE:
             return left, shares, cover.reduce(OVERSAMPLING)
         half_width *= 0.7
+    return parts, _shares(whole, parts), Image.new("L", (size, size))
 
 
 def _painted(coverage: np.ndarray, hidden: np.ndarray, seed: int, random: set[str]) -> np.ndarray:

@@ -337,7 +337,7 @@ def fetch(name: str):
             f"({', '.join(_REAL)}, ...) or the path of a folder{hint}"
         )
     builder = downloads.find(name)
-    downloads.fetch(builder, _REAL[name].instead if name in _REAL else _INSTEAD)
+    downloads.fetch(builder, name, _REAL[name].instead if name in _REAL else _INSTEAD)
     return builder
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import queue
+import re
 import shutil
 import threading
 import warnings
@@ -84,7 +85,7 @@ def find(name: str):
     return builder
 
 
-def fetch(builder, instead: str) -> None:
+def fetch(builder, name: str, instead: str) -> None:
     """Download and prepare a set, with progress on screen, unless that was done before.
 
     Only one process at a time fetches a set; another one waits, and then finds it ready. What an interrupted or
@@ -94,6 +95,8 @@ def fetch(builder, instead: str) -> None:
     ----------
     builder
         From `find`.
+    name
+        What the user calls it.
     instead
         The embedded set to name when this one cannot be had.
 
@@ -106,33 +109,24 @@ def fetch(builder, instead: str) -> None:
     """
     if builder.is_prepared():
         return
-    from filelock import FileLock, Timeout
-
-    with _writable():
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_folder() / f"{builder.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"{builder.name}: another process is fetching it; waiting", flush=True)
-            lock.acquire()
-    with lock:
+    with _alone(builder):
         if builder.is_prepared():
             return
-        with _writable():
-            _clear_remains(builder)
         try:
+            _clear_remains(builder)
             _ask_for_missing(builder)
             _download_and_prepare(builder)
         except Exception as error:
-            reason = _reason(error)
-            if reason is None:
-                raise
-            raise ConnectionError(
-                f"{builder.name} is not on this computer and could not be downloaded ({reason}): "
-                f'load("{instead}") needs no network; '
-                f"'python -m helpers.datasets {builder.name}', run with a network, fetches {builder.name} for later."
-            ) from None
+            reason = _network_trouble(error)
+            if reason:
+                raise ConnectionError(
+                    f"{name} is not on this computer and could not be downloaded ({reason}): "
+                    f'load("{instead}") needs no network; '
+                    f"'python -m helpers.datasets {name}', run with a network, fetches {name} for later."
+                ) from None
+            if isinstance(error, OSError):
+                raise _unwritable(error) from None
+            raise
 
 
 class Downloaded:
@@ -293,30 +287,53 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 @contextlib.contextmanager
-def _writable() -> Iterator[None]:
+def _alone(builder) -> Iterator[None]:
+    """Keep other processes from fetching the same set; wait while one does."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(cache_folder() / f"{builder.name}.lock")
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{builder.name}: another process is fetching it; waiting", flush=True)
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(error) from None
     try:
         yield
-    except OSError as error:
-        raise OSError(
-            f"The folder {cache_folder()} cannot be written to ({error.strerror or error}): "
-            "set the environment variable TFDS_DATA_DIR to one that can"
-        ) from None
+    finally:
+        lock.release()
+
+
+def _unwritable(error: OSError) -> OSError:
+    return OSError(
+        f"The folder {cache_folder()} cannot be written to ({error.strerror or error}): "
+        "set the environment variable TFDS_DATA_DIR to one that can"
+    )
 
 
 def _clear_remains(builder) -> None:
     """Remove what an interrupted call left: half-written files, and archives whose checksum is not what it was."""
     downloads = cache_folder() / "downloads" / builder.name
     for half_written in downloads.glob("*.tmp.*"):
-        shutil.rmtree(half_written)
-    for info in downloads.glob("*.INFO"):
-        archive = info.with_suffix("")
-        expected = json.loads(info.read_text(encoding="utf-8")).get("url_info", {}).get("checksum")
-        if archive.exists() and _checksum(archive) != expected:
-            archive.unlink()
-            info.unlink()
+        shutil.rmtree(half_written, ignore_errors=True)
+    for note in downloads.glob("*.INFO"):
+        archive = note.with_suffix("")
+        if not archive.exists() or _checksum(archive) != _noted_checksum(note):
+            archive.unlink(missing_ok=True)
+            note.unlink()
     prepared = Path(builder.data_path)
     for unfinished in [prepared, *prepared.parent.glob("incomplete.*")]:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _noted_checksum(note: Path) -> str | None:
+    """The checksum that tensorflow-datasets wrote down beside an archive."""
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))["url_info"]["checksum"]
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _checksum(path: Path) -> str:
@@ -331,8 +348,7 @@ def _ask_for_missing(builder) -> None:
     """
     import requests
 
-    downloads = cache_folder() / "downloads" / builder.name
-    there = {json.loads(info.read_text(encoding="utf-8"))["url_info"]["checksum"] for info in downloads.glob("*.INFO")}
+    there = {_noted_checksum(note) for note in (cache_folder() / "downloads" / builder.name).glob("*.INFO")}
     known = builder.url_infos or {}
     url = next((url for url, info in known.items() if info.checksum not in there and url.startswith("http")), None)
     if url is None:
@@ -391,22 +407,27 @@ def _impatient() -> Iterator[None]:
         HTTPAdapter.send, downloader.MAX_RETRIES = send, retries
 
 
-def _reason(error: Exception) -> str | None:
-    """Why a download failed, in a few words; None when something else failed."""
+def _network_trouble(error: Exception) -> str | None:
+    """Why nothing, or something wrong, came from the network, in a few words; None when something else failed."""
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     if isinstance(error, NonMatchingChecksumError):
         return "what came is damaged: its checksum is wrong"
+    if isinstance(error, tfds.download.DownloadError):
+        status = re.search(r"HTTP code: (\d+)", str(error))
+        return f"the server answered {status[1]}" if status else _first_line(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{urlsplit(error.response.url).hostname} answered {error.response.status_code}"
     if isinstance(error, requests.RequestException):
         asked = getattr(error.request, "url", None)
         where = urlsplit(asked).hostname if asked else "the server"
-        timed_out = isinstance(error, requests.Timeout) or "timed out" in str(error)
-        return f"{where} {f'fell silent for {PATIENCE} s' if timed_out else 'cannot be reached'}"
-    if isinstance(error, (TimeoutError, tfds.download.DownloadError, OSError)):
+        if isinstance(error, requests.Timeout) or "timed out" in str(error):
+            return f"{where} fell silent for {PATIENCE} s"
+        broke_off = isinstance(error, requests.exceptions.ChunkedEncodingError)
+        return f"{where} {'broke off' if broke_off else 'cannot be reached'}"
+    if isinstance(error, (ConnectionError, TimeoutError)):
         return _first_line(error)
     return None
 

@@ -336,9 +336,8 @@ def fetch(name: str):
             f"name: got {name!r}, expected {', '.join(_EMBEDDED)}, a set of tensorflow-datasets "
             f"({', '.join(_REAL)}, ...) or the path of a folder{hint}"
         )
-    builder = downloads.find(name)
-    downloads.fetch(builder, name, _REAL[name].instead if name in _REAL else _INSTEAD)
-    return builder
+    downloads.fetch(downloads.find(name), name, _REAL[name].instead if name in _REAL else _INSTEAD)
+    return downloads.find(name)  # anew: another process may have prepared the set meanwhile
 
 
 def _checked(size: int | None, dtype: str, n_train: int | None, seed: int) -> tuple[int | None, int | None, int]:

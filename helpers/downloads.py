@@ -63,11 +63,16 @@ def find(name: str):
     ValueError
         When there is no such version, when it is not a set of images with one label each, or when its files have to be
         asked for by hand.
+    OSError
+        When the description of a prepared set is damaged; it is removed, so that the next call fetches it anew.
     """
     import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
 
     try:
         builder = tfds.builder(name, data_dir=cache_folder())
+    except (ParseError, json.JSONDecodeError):
+        raise _removed(name, cache_folder() / name.split("/")[0].split(":")[0]) from None
     except (ValueError, AssertionError) as error:  # an unknown version or configuration
         raise ValueError(f"name: got {name!r}, which tensorflow-datasets refuses ({_first_line(error)})") from None
     features = builder.info.features
@@ -265,12 +270,16 @@ class Downloaded:
             yield
         # The last is what `_of_length` leads to.
         except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError):
-            name, folder = self._builder.name, Path(self._builder.data_path)
-            try:
-                shutil.rmtree(folder)
-            except OSError:
-                raise OSError(f"{name} is damaged: delete the folder {folder}, then load {name} again") from None
-            raise OSError(f"{name} was damaged and has been removed: load {name} again to prepare it anew") from None
+            raise _removed(self._builder.name, Path(self._builder.data_path)) from None
+
+
+def _removed(name: str, folder: Path) -> OSError:
+    """Remove the damaged files of a set; return the error that says so."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        return OSError(f"{name} is damaged: delete the folder {folder}, then load {name} again")
+    return OSError(f"{name} was damaged and has been removed: load {name} again to prepare it anew")
 
 
 def _of_length(examples, count: int):

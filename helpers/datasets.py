@@ -216,7 +216,7 @@ def load(
     OSError
         When the files on disk are damaged or cannot be written.
     """
-    size, n_train, seed = _checked(size, dtype, n_train, seed)
+    size, n_train, seed = _checked(name, size, dtype, n_train, seed)
     allowed = _OPTIONS.get(name, ())
     for option in options:
         if option not in allowed:
@@ -227,6 +227,7 @@ def load(
         data = _read(name, size, np.dtype(dtype).itemsize, n_train, seed)
     if dtype == "uint8":
         return data
+    _check_memory(len(data.x_train) + len(data.x_test), data.x_train.shape[1:], 4)
     return replace(data, x_train=np.float32(data.x_train) / 255, x_test=np.float32(data.x_test) / 255)
 
 
@@ -247,7 +248,7 @@ def stream(
     ValueError, ConnectionError, OSError
         As `load`.
     """
-    size, n_train, seed = _checked(size, dtype, n_train, seed)
+    size, n_train, seed = _checked(name, size, dtype, n_train, seed)
     with quiet_import():
         import tensorflow as tf
 
@@ -340,8 +341,12 @@ def fetch(name: str):
     return downloads.find(name)  # anew: another process may have prepared the set meanwhile
 
 
-def _checked(size: int | None, dtype: str, n_train: int | None, seed: int) -> tuple[int | None, int | None, int]:
+def _checked(
+    name: str | Path, size: int | None, dtype: str, n_train: int | None, seed: int
+) -> tuple[int | None, int | None, int]:
     """Size, number of training images and seed as Python's integers."""
+    if not isinstance(name, (str, Path)) or name == "":
+        raise ValueError(f"name: got {name!r}, expected the name of a data set or the path of a folder")
     if dtype not in ("uint8", "float32"):
         raise ValueError(f"dtype: got {dtype!r}, expected 'uint8' or 'float32'")
     return (
@@ -371,6 +376,7 @@ def _stored(
     train, test = _divided(labels)
     if n_train is not None:
         train = train[_stratified(labels[train], n_train, seed, "n_train")]
+    _check_memory(len(images), images.shape[1:] if size is None else (size, size))
     if size is not None:
         images = np.stack([Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC) for image in images])
     images = images[..., None]
@@ -412,6 +418,8 @@ def _surfaces(
     count = {"train": 600 if n_train is None else n_train, "test": check_integer("n_test", n_test, 1)}
     if check_integer("crop", crop, 8) > 128:
         raise ValueError(f"crop: got {crop}, expected at most 128")
+    size = size or 32
+    _check_memory(sum(count.values()), (size, size, 3))
     check_range("light", light, 0, 1)
     check_range("rotation", rotation, 0, 180)
     images, labels = {}, {}
@@ -421,7 +429,7 @@ def _surfaces(
         regions = [grey[:, int(low * grey.shape[1]) : int(high * grey.shape[1])] for grey in map(photograph, SURFACES)]
         draws = rng.uniform(-1, 1, (count[part], 5))
         crops = [
-            _crop(regions[label], size or 32, crop, light, rotation, draw)
+            _crop(regions[label], size, crop, light, rotation, draw)
             for label, draw in zip(labels[part], draws, strict=True)
         ]
         images[part] = np.repeat(np.stack(crops)[..., None], 3, axis=-1)
@@ -457,8 +465,10 @@ def _crop(region: np.ndarray, size: int, side: int, light: float, rotation: floa
 
 def _shapes(*, size: int | None, n_train: int | None, seed: int, n_test: int = 200, **options) -> DataSet:
     settings = {"size": size or 32, **options}
-    train = scenes.render(800 if n_train is None else n_train, seed=2 * seed, **settings)
-    test = scenes.render(check_integer("n_test", n_test, 1), seed=2 * seed + 1, **settings)
+    n_train = 800 if n_train is None else n_train
+    _check_memory(n_train + check_integer("n_test", n_test, 1), (settings["size"], settings["size"], 3))
+    train = scenes.render(n_train, seed=2 * seed, **settings)
+    test = scenes.render(n_test, seed=2 * seed + 1, **settings)
     return DataSet(
         "shapes",
         train.images,
@@ -486,9 +496,10 @@ _OPTIONS = {
 
 def _find(name: str | Path) -> tuple[downloads.Downloaded | folders.Photographs, str, str]:
     """The set of this name or in this folder, what to call it, and where it is from."""
-    if not isinstance(name, (str, Path)) or name == "":
-        raise ValueError(f"name: got {name!r}, expected the name of a data set or the path of a folder")
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:
+        raise ValueError(f"name: got {str(name)!r}, whose home folder is not known") from None
     looks_like_path = isinstance(name, Path) or name.startswith((".", "~")) or path.is_absolute()
     if looks_like_path or (name not in _REAL and path.exists()):
         return folders.scan(path), path.resolve().name, f"photographs in {path}"
@@ -502,12 +513,7 @@ def _read(name: str | Path, size: int | None, itemsize: int, n_train: int | None
     parts = _parts(found, n_train, seed)
     shape = (*_shape(found, size), found.channels)
     count = sum(found.counts[pool] if indices is None else len(indices) for pool, indices in parts)
-    needed = count * int(np.prod(shape)) * itemsize
-    if needed > LARGEST:
-        raise ValueError(
-            f"size: {count:,} images of {size_text(shape)} take {needed / 2**30:.1f} GiB, expected at most "
-            f"{LARGEST / 2**30:g}: choose a smaller size or n_train, or use stream in place of load"
-        )
+    _check_memory(count, shape, itemsize)
     images, labels, masks = zip(*(found.read(pool, indices, size) for pool, indices in parts), strict=True)
     boxes = [None if found.boxes is None else found.boxes[indices] for _, indices in parts]
     if masks[0] is not None:
@@ -517,6 +523,15 @@ def _read(name: str | Path, size: int | None, itemsize: int, n_train: int | None
             boxes = [scenes.boxes_of(mask) for mask in masks]
     (x_train, x_test), (y_train, y_test) = images, labels
     return DataSet(title, x_train, y_train, x_test, y_test, found.class_names, source, *boxes, *masks)
+
+
+def _check_memory(count: int, shape: tuple[int, ...], itemsize: int = 1) -> None:
+    needed = count * math.prod(shape) * itemsize
+    if needed > LARGEST:
+        raise ValueError(
+            f"size: {count:,} images of {size_text(shape)} take {needed / 2**30:.1f} GiB, expected at most "
+            f"{LARGEST / 2**30:g}: choose a smaller size or n_train, or use stream in place of load"
+        )
 
 
 def _shape(found: downloads.Downloaded | folders.Photographs, size: int | None) -> tuple[int, int]:

@@ -3,8 +3,9 @@
 One folder a class, or a folder ``images`` beside a folder ``masks``, a file ``boxes.csv`` or both.
 """
 
+import contextlib
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,22 +137,21 @@ def read_picture(path: Path, size: int | None = None) -> np.ndarray:
     ValueError
         When the file cannot be read, naming it.
     """
-    with _opened(path) as picture:
+    with _named(path), Image.open(path) as opened:
         if size is not None:
-            picture.draft("RGB", (size, size))  # lets a JPEG be decoded at a fraction of its size
-        picture = _upright(picture, path)
-        if picture.mode.startswith("I"):  # 16 bits a pixel
-            picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
-        elif picture.mode == "F":
-            raise ValueError(f"{path}: holds decimal numbers of unknown range, expected grey levels or colours")
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture)
-        picture = picture.convert("RGB")
-        if size is not None:
-            picture = picture.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3)
-        return np.array(picture)
+            opened.draft("RGB", (size, size))  # lets a JPEG be decoded at a fraction of its size
+        picture = ImageOps.exif_transpose(opened)
+    if picture.mode.startswith("I"):  # 16 bits a pixel
+        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+    elif picture.mode == "F":
+        raise ValueError(f"{path}: holds decimal numbers of unknown range, expected grey levels or colours")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("RGB")
+    if size is not None:
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3)
+    return np.array(picture)
 
 
 def read_mask(path: Path, size: int | None = None) -> np.ndarray:
@@ -169,19 +169,19 @@ def read_mask(path: Path, size: int | None = None) -> np.ndarray:
     ValueError
         When the file cannot be read or is in colour, naming it.
     """
-    with _opened(path) as mask:
-        mask = _upright(mask, path)
-        if mask.mode not in ("1", "L", "P"):
-            raise ValueError(f"{path}: got a mask of mode {mask.mode}, expected grey or palette, one number a pixel")
-        if size is not None:
-            mask = mask.resize((size, size), Image.Resampling.NEAREST)
-        return np.array(mask, dtype=np.uint8)
+    with _named(path), Image.open(path) as opened:
+        mask = ImageOps.exif_transpose(opened)
+    if mask.mode not in ("1", "L", "P"):
+        raise ValueError(f"{path}: got a mask of mode {mask.mode}, expected grey or palette, one number a pixel")
+    if size is not None:
+        mask = mask.resize((size, size), Image.Resampling.NEAREST)
+    return np.array(mask, dtype=np.uint8)
 
 
 def _scan_annotated(folder: Path) -> Photographs:
     images = folder / "images"
     classes = _subfolders(images)
-    paths = [path for path in sorted(images.rglob("*")) if path.is_file() and not _is_clutter(path)]
+    paths = _files(images)
     if not paths:
         raise ValueError(f"name: the folder {images} holds no pictures")
     shapes = _shapes(paths)
@@ -232,7 +232,7 @@ def _read_all(read: Callable[..., np.ndarray], paths: list[Path], size: int | No
 
 def _find_masks(folder: Path, images: Path, paths: list[Path], shapes: list[tuple[int, int]]) -> list[Path]:
     """The mask of each picture: the same path and name in another folder, whatever the ending."""
-    there = {path.relative_to(folder).with_suffix(""): path for path in folder.rglob("*") if path.is_file()}
+    there = {path.relative_to(folder).with_suffix(""): path for path in _files(folder)}
     masks = []
     for path in paths:
         mask = there.get(path.relative_to(images).with_suffix(""))
@@ -251,12 +251,15 @@ def _read_boxes(
     file: Path, images: Path, paths: list[Path], shapes: list[tuple[int, int]]
 ) -> tuple[np.ndarray, list[str]]:
     """One box and, if there is such a column, one class for each picture, from ``file,x,y,w,h[,class]`` in pixels."""
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = reader.fieldnames or []
-        if not {"file", "x", "y", "w", "h"} <= set(columns):
-            raise ValueError(f"{file}: got the columns {', '.join(columns)}, expected file, x, y, w, h (and class)")
-        rows = [(reader.line_num, row) for row in reader]
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file}: cannot be read as a table in UTF-8 ({error})") from None
+    if not {"file", "x", "y", "w", "h"} <= set(columns):
+        raise ValueError(f"{file}: got the columns {', '.join(columns)}, expected file, x, y, w, h (and class)")
     position = {path.relative_to(images).as_posix(): index for index, path in enumerate(paths)}
     boxes, named = np.full((len(paths), 4), np.nan, np.float32), [""] * len(paths)
     for line, row in rows:
@@ -287,41 +290,43 @@ def _read_boxes(
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_clutter(path))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_clutter(path.name))
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not _is_clutter(path))
+    return sorted(path for path in folder.iterdir() if path.is_file() and not _is_clutter(path.name))
 
 
-def _is_clutter(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _CLUTTER
+def _files(folder: Path) -> list[Path]:
+    """All files at any depth."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path for path in found if not any(map(_is_clutter, path.relative_to(folder).parts))]
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def _shapes(paths: list[Path]) -> list[tuple[int, int]]:
     """Height and width of every picture as it is shown."""
 
     def shape(path: Path) -> tuple[int, int]:
-        with _opened(path) as picture:
+        with _named(path), Image.open(path) as picture:
+            if picture.format == "TIFF":
+                picture.load()  # which turns it already
             width, height = picture.size
-            # EXIF orientations 5 to 8 turn the picture on its side.
-            return (width, height) if picture.getexif().get(0x0112, 1) >= 5 else (height, width)
+            turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF's word for "on its side"
+        return (width, height) if turned else (height, width)
 
     return [shape(path) for path in paths]
 
 
-def _opened(path: Path) -> Image.Image:
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever Pillow raises inside this block becomes a ``ValueError`` that names the file."""
     try:
-        return Image.open(path)
+        yield
     except UnidentifiedImageError:
         raise ValueError(f"{path}: is not an image that Pillow can read; remove it or save it as JPEG or PNG") from None
-    except (OSError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file can lead to any
         raise ValueError(f"{path}: cannot be read ({error})") from None
-
-
-def _upright(picture: Image.Image, path: Path) -> Image.Image:
-    """The decoded picture, turned as its EXIF tag says."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); it may be cut off") from None

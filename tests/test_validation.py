@@ -1,12 +1,14 @@
 """Every bad argument is answered by what it is called, what came and what was expected."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
-from helpers.validation import check_array, check_convolution, check_integer
+from helpers.validation import check_array, check_convolution, check_integer, check_range
 
 IMAGE, KERNEL = np.ones((5, 6)), np.ones((3, 2))
 
@@ -59,6 +61,20 @@ def test_check_integer_returns_a_plain_integer(value):
     checked = check_integer("stride", value, 1)
     assert checked == value
     assert type(checked) is int
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.51, 2, float("nan"), float("inf"), True, "1", None, [1], np.ones(1), 1j])
+def test_check_range_refuses(value):
+    with pytest.raises(ValueError) as raised:
+        check_range("light", value, 0, 1.5)
+    assert str(raised.value) == f"light: got {value!r}, expected a number from 0 to 1.5"
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.5, np.float32(0.25), np.uint8(1), Fraction(1, 3)])
+def test_check_range_returns_a_plain_float(value):
+    checked = check_range("light", value, 0, 1.5)
+    assert checked == float(value)
+    assert type(checked) is float
 
 
 @pytest.mark.parametrize(

@@ -206,8 +206,8 @@ def test_a_stratified_choice_is_exact_and_in_proportion(labels, seed, data):
     assert set(chosen) <= set(range(len(labels)))
     in_chosen = (labels[chosen] == classes[:, None]).sum(axis=1)
     assert in_chosen.min() >= 1
-    # Webster's method: to pass one image on to another class would never bring the two closer to proportion. A bound
-    # on how far from it a single class may be does not follow; with equal classes it is less than 1.
+    # Webster's method: no class's last image has its turn after another's next one. With classes of different size that
+    # bounds no single class's distance from its share, which can be more than one image.
     more, fewer = in_chosen > 1, in_chosen < in_all
     if more.any() and fewer.any():
         last, following = (in_chosen - 0.5) / in_all, (in_chosen + 0.5) / in_all
@@ -561,10 +561,14 @@ def test_settings_are_refused(name, settings, message):
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_more_than_fits_is_refused(monkeypatch, name):
-    monkeypatch.setattr(datasets, "LARGEST", 10_000)
-    with pytest.raises(ValueError, match=r"^size: .* images of .* take .* GiB, expected at most "):
-        load(name)
+def test_more_than_fits_is_refused(sets, monkeypatch, name):
+    needed = sets[name].x_train.nbytes + sets[name].x_test.nbytes
+    monkeypatch.setattr(datasets, "LARGEST", needed)
+    assert equal(load(name), sets[name])
+    count = len(sets[name].x_train) + len(sets[name].x_test)
+    for settings in ({"size": 64}, {"dtype": "float32"}):
+        with pytest.raises(ValueError, match=rf"^size: {count:,} images of .* take .* GiB, expected at most "):
+            load(name, **settings)
 
 
 # Streams

@@ -331,7 +331,7 @@ def fetch(name: str):
         raise ValueError(f"name: got {name!r}, which is a photograph: use photograph({name!r})")
     known = downloads.names()
     if name.split("/")[0].split(":")[0] not in known:
-        close = difflib.get_close_matches(name, [*_EMBEDDED, *known], n=1)
+        close = difflib.get_close_matches(name.lower(), [*_EMBEDDED, *known], n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(
             f"name: got {name!r}, expected {', '.join(_EMBEDDED)}, a set of tensorflow-datasets "

@@ -5,7 +5,7 @@ One folder a class, or a folder ``images`` beside a folder ``masks``, a file ``b
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -290,17 +290,22 @@ def _read_boxes(
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_clutter(path.name))
+    return _by_name(path for path in folder.iterdir() if path.is_dir() and not _is_clutter(path.name))
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not _is_clutter(path.name))
+    return _by_name(path for path in folder.iterdir() if path.is_file() and not _is_clutter(path.name))
 
 
 def _files(folder: Path) -> list[Path]:
     """All files at any depth."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = [path for path in _by_name(folder.rglob("*")) if path.is_file()]
     return [path for path in found if not any(map(_is_clutter, path.relative_to(folder).parts))]
+
+
+def _by_name(paths: Iterable[Path]) -> list[Path]:
+    """In the same order everywhere: Windows would ignore case."""
+    return sorted(paths, key=Path.as_posix)
 
 
 def _is_clutter(name: str) -> bool:

@@ -236,12 +236,13 @@ def test_later_objects_cover_earlier_ones():
     assert (scenes.visible[:, -1] == 1).all()
     assert (scenes.visible[:, 0] < 1).mean() > 0.5
     assert scenes.visible[:, 0].mean() < scenes.visible[:, 1].mean() - 0.03
-    same = []
+    same, colours = [], []
     for image, inside in zip(scenes.images.astype(int), shrunk(scenes.masks, 2), strict=True):
-        for part in inside:
-            away = image[part] - np.median(image[part], axis=0) if part.any() else np.zeros((0, 3))
-            same.extend(np.abs(away).max(axis=1) <= 1)
-    assert np.mean(same) > 0.99, "an object shows other colours than its own, beyond the tip of a star"
+        for part in inside[inside.any(axis=(1, 2))]:
+            colours.append(tuple(np.median(image[part], axis=0)))
+            same.extend(np.abs(image[part] - colours[-1]).max(axis=1) <= 1)
+    assert np.mean(same) > 0.99, "more than the tip of a star has another object's colour"
+    assert len(set(colours)) > 0.95 * len(colours) > 500, "objects of a scene look alike"
 
 
 def test_visible_is_the_share_of_the_whole_object():
@@ -293,7 +294,7 @@ def test_a_bar_over_crowded_objects_comes_to_an_end():
 from helpers.scenes import render
 
 print(render(4, seed=31, objects=2, occlusion="random").visible.min() >= 0.3)
-print(render(500, objects=4, occlusion="random").visible.min() >= 0.3)
+print(render(200, objects=4, occlusion="random").visible.min() >= 0.3)
 """
     # A process of its own, because an endless loop ends only with its process.
     command = [sys.executable, "-c", code]
@@ -314,11 +315,18 @@ def test_another_seed_gives_other_scenes():
         assert not np.array_equal(getattr(first, name), getattr(second, name)), name
 
 
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_takes_other_values_in_other_scenes_and_with_other_seeds(knob):
+    pictures = [render(30, seed=seed, classes="moon", **FIXED | {knob: "random"}).images for seed in (3, 4)]
+    different = {picture.tobytes() for picture in np.concatenate(pictures)}
+    assert len(different) > 0.85 * 60, "more than a few scales or angles that 32 pixels cannot tell apart"
+
+
 @pytest.mark.parametrize("objects", [1, 3])
 def test_the_first_scenes_are_the_same_however_many_are_asked_for(objects):
     settings = {"objects": objects, "seed": 5, **RANDOM}
-    everything = render(270, **settings)
-    for count in (1, 100, 256, 257):
+    everything = render(260, **settings)
+    for count in (1, 40, 257):
         first = Scenes(*(getattr(everything, name)[:count] for name in ARRAYS), everything.class_names)
         assert_same(render(count, **settings), first)
 
@@ -335,10 +343,10 @@ def test_defaults_are_as_documented():
     assert_same(render(30), explicit)
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
 def test_numbers_from_numpy_are_as_good_as_python_ones(kind):
-    expected = render(100, size=64, seed=3, objects=4)
-    assert_same(render(kind(100), size=kind(64), seed=kind(3), objects=kind(4)), expected)
+    expected = render(70, size=64, seed=3, objects=4)
+    assert_same(render(kind(70), size=kind(64), seed=kind(3), objects=kind(4)), expected)
 
 
 @pytest.mark.parametrize("count, objects", [(1, 1), (9, 1), (10, 1), (95, 1), (7, 3), (33, 4)])
@@ -494,7 +502,8 @@ def test_illumination_is_a_level_and_a_gradient():
 
 
 def test_noise_is_gaussian_of_5_to_30_grey_levels():
-    clean, noisy = render(200, **FIXED), render(200, **FIXED | {"noise": "random"})
+    # More scenes than are painted at a time.
+    clean, noisy = render(260, **FIXED), render(260, **FIXED | {"noise": "random"})
     noise = noisy.images.astype(float) - clean.images
     # Green and blue of the slate are far enough from black for nearly all noise.
     greens, blues = ([noise[i, ..., c][~grown(mask, 2)] for i, mask in enumerate(clean.masks)] for c in (1, 2))
@@ -505,13 +514,25 @@ def test_noise_is_gaussian_of_5_to_30_grey_levels():
     normal = np.concatenate([blue / blue.std() for blue in blues])
     assert (np.abs(normal) > 2).mean() == pytest.approx(0.0455, abs=0.01)
     assert np.abs(np.corrcoef(np.concatenate(greens), np.concatenate(blues))[0, 1]) < 0.05
-    assert len(np.unique(noise[:, 0, 0, 2])) > 30, "the same grain in every scene"
+    grain = np.corrcoef(noise[:, :4].reshape(len(noise), -1)) - np.eye(len(noise))
+    assert np.abs(grain).max() < 0.5, "two scenes have the same grain"
 
 
 def test_noise_never_turns_white_into_black():
     settings = RANDOM | {"noise": "fixed"}
     clean, noisy = render(200, **settings), render(200, **settings | {"noise": "random"})
     assert np.abs(noisy.images.astype(int) - clean.images).max() < 6 * 31
+
+
+def test_noise_is_neither_blurred_nor_lit():
+    settings = FIXED | {"colour": "random", "background": "random"}
+    noise, measurable = [], True
+    for others in ({}, {"blur": "random", "illumination": "random"}):
+        clean, noisy = (render(50, **settings | others | {"noise": setting}).images for setting in ("fixed", "random"))
+        noise.append(noisy.astype(int) - clean)
+        measurable = measurable & (noisy > 0) & (noisy < 255) & (clean > 0) & (clean < 255)
+    assert measurable.mean() > 0.6
+    assert np.abs(noise[0] - noise[1])[measurable].max() <= 2, "more than rounding"
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -678,6 +678,12 @@ def wait_until(condition, *processes: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
+def test_a_set_that_is_there_is_read_without_waiting(offline, tiny):
+    """Also where the lock is another's, or cannot be written."""
+    with FileLock(offline / "tiny_both.lock"):
+        assert_whole(answer(load, "tiny_both", within=REFUSAL), tiny)
+
+
 def test_a_process_that_is_killed_leaves_nothing_in_the_way(server, tiny, cache, start):
     server.answers("slow")
     process = start("-c", LOAD)

@@ -1,195 +1,19 @@
-"""Checks a student's answer and says what is wrong with it, not only that it is wrong.
-
-A checker compares the answer with a reference on fresh random inputs. When they differ it looks for a known
-mistake that gives the same wrong results, and names that one. Each exercise is a function registered by name.
-"""
-
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+"""The exercises of notebook 01, convolution by hand: each checker is named like its exercise."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-TOLERANCE = 1e-5  # relative to the largest value: float32 answers pass
+from .engine import Mistake, compare, exercise, first_wrong, numbers, second_wrong
 
 
-@dataclass(frozen=True, repr=False)
-class Verdict:
-    """What `check` found; a cell shows it as one sentence."""
-
-    exercise: str
-    status: str  # "correct", "not yet" or "not attempted yet"
-    diagnosis: str = ""
-
-    def __repr__(self) -> str:
-        return f"Exercise {self.exercise}: {self.status}" + (f". {self.diagnosis}" if self.diagnosis else "")
-
-
-class Mistake(Exception):
-    """Raised inside a checker; its text is the diagnosis."""
-
-
-def check(exercise: str, answer) -> Verdict:
-    """Check an answer to an exercise.
-
-    Parameters
-    ----------
-    exercise
-        The name that the exercise states.
-    answer
-        What the student wrote: a function or a value. ``...`` or a function with no body but ``...`` is not attempted.
-
-    Raises
-    ------
-    ValueError
-        For an exercise that does not exist.
-    """
-    if exercise not in _CHECKERS:
-        raise ValueError(f"exercise: got {exercise!r}, expected one of {', '.join(_CHECKERS)}")
-    if answer is ... or answer is None or (inspect.isfunction(answer) and _is_stub(answer)):
-        return Verdict(exercise, "not attempted yet")
-    try:
-        _CHECKERS[exercise](answer)
-    except Mistake as mistake:
-        return Verdict(exercise, "not yet", str(mistake))
-    return Verdict(exercise, "correct")
-
-
-def _stub(): ...
-
-
-def _stub_with_docstring():
-    """A docstring is a constant more, and so other bytecode."""
-
-
-def _is_stub(function: Callable) -> bool:
-    """True when the body is nothing but ``...``: it then compiles to what a stub compiles to."""
-    stub = _stub_with_docstring if function.__doc__ else _stub
-    return function.__code__.co_code == stub.__code__.co_code
-
-
-_CHECKERS: dict[str, Callable[[object], None]] = {}
-
-
-def _exercise(checker: Callable[[object], None]) -> Callable[[object], None]:
-    _CHECKERS[checker.__name__.removeprefix("_check_")] = checker
-    return checker
-
-
-def _compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Mapping[str, Callable]) -> None:
-    """Raise a `Mistake` unless `answer` gives what `reference` gives in every case.
-
-    `mistakes` maps a diagnosis to a function that makes this mistake; the first that agrees with the answer in every
-    case is reported.
-    """
-    if not callable(answer):
-        raise Mistake(f"Write a function; this is {_describe(answer)}.")
-    results, wrong = [], None
-    for case in cases:
-        arguments = {name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in case.items()}
-        try:
-            result = answer(**arguments)
-        except Exception as error:
-            if "unexpected keyword argument" in str(error):
-                raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
-            raise Mistake(f"For {_inputs(case)} it raises {type(error).__name__}: {error}") from None
-        if result is None:
-            raise Mistake(f"For {_inputs(case)} it returns None: is the return missing?")
-        for name, value in case.items():
-            if isinstance(value, np.ndarray) and not np.array_equal(value, arguments[name]):
-                raise Mistake(f"It changes its input {name}: work on a copy.")
-        results.append(result)
-        if wrong is None and not _same(result, reference(**case)):
-            wrong = len(results) - 1
-    if wrong is None:
-        return
-    for diagnosis, make in mistakes.items():
-        if all(_same(result, make(**case)) for result, case in zip(results, cases, strict=True)):
-            raise Mistake(diagnosis)
-    raise Mistake(_difference(results[wrong], reference(**cases[wrong]), cases[wrong]))
-
-
-def _first_wrong(reference: Callable, mistake: Callable) -> Callable:
-    """A pair like the reference's, but for its first value."""
-    return lambda **case: (mistake(**case), reference(**case)[1])
-
-
-def _second_wrong(reference: Callable, mistake: Callable) -> Callable:
-    """A pair like the reference's, but for its second value."""
-    return lambda **case: (reference(**case)[0], mistake(**case))
-
-
-def _difference(result, expected, case: Mapping) -> str:
-    """Say how a result differs, for a mistake that nobody foresaw."""
-    given = f"For {_inputs(case)}"
-    if isinstance(expected, tuple):
-        if not isinstance(result, (tuple, list)) or len(result) != len(expected):
-            return f"{given} it returns {_describe(result)}, where {len(expected)} values are asked for."
-        place = next(i for i, pair in enumerate(zip(result, expected, strict=True)) if not _same(*pair))
-        return f"In value {place + 1} of {len(expected)}: " + _difference(result[place], expected[place], case)
-    array = _numbers(result)
-    if array is None:
-        return f"{given} it returns {_describe(result)}, where numbers are asked for."
-    if array.shape != np.shape(expected):
-        if np.ndim(expected) == 0:
-            return f"{given} it returns {_describe(result)}, where one number is asked for."
-        return f"{given} the result has shape {array.shape}, where {np.shape(expected)} is asked for."
-    if np.isnan(array).any():
-        return f"{given} the result holds NaN: is every value computed, and nothing divided by zero?"
-    if np.ndim(expected) == 0:
-        return f"{given} you return {result}, where {expected} is asked for."
-    off = np.abs(array - expected) > TOLERANCE * np.abs(expected).max()
-    first = tuple(int(i) for i in np.argwhere(off)[0])
-    return (
-        f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: "
-        f"{array[first]:.4g}, where {expected[first]:.4g} is asked for."
-    )
-
-
-def _same(result, expected) -> bool:
-    if isinstance(expected, tuple):
-        is_pair = isinstance(result, (tuple, list)) and len(result) == len(expected)
-        return is_pair and all(map(_same, result, expected))
-    array, expected = _numbers(result), np.asarray(expected, dtype=float)
-    if array is None or array.shape != expected.shape:
-        return False
-    return bool(np.all(np.abs(array - expected) <= TOLERANCE * np.abs(expected).max(initial=0)))
-
-
-def _numbers(result) -> np.ndarray | None:
-    """A result as an array of floats; None when it is something else."""
-    try:
-        array = np.asarray(result)
-    except ValueError:  # rows of different lengths
-        return None
-    return array.astype(float) if array.dtype.kind in "buif" else None
-
-
-def _inputs(case: Mapping) -> str:
-    return ", ".join(
-        f"{name} of shape {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}"
-        for name, value in case.items()
-    )
-
-
-def _describe(value) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return f"{value!r}" if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
-
-
-# ---- 01 Convolution by hand ----------------------------------------------------------------------------------
-
-
-@_exercise
-def _check_output_size(answer) -> None:
+@exercise
+def output_size(answer) -> None:
     rng = np.random.default_rng()
     cases = [{"n": 8, "k": 3, "s": 2, "p": 0}, {"n": 7, "k": 3, "s": 2, "p": 1}]
     for _ in range(30):
         k, s, p = (int(value) for value in rng.integers((2, 2, 1), (8, 5, 4)))
         cases.append({"n": int(rng.integers(k, 40)), "k": k, "s": s, "p": p})
-    _compare(
+    compare(
         answer,
         lambda n, k, s, p: (n + 2 * p - k) // s + 1,
         cases,
@@ -211,8 +35,8 @@ def _check_output_size(answer) -> None:
     )
 
 
-@_exercise
-def _check_count(answer) -> None:
+@exercise
+def count(answer) -> None:
     rng = np.random.default_rng()
     cases = [{"height": 8, "width": 8, "channels": 3, "k": 5, "filters": 10}]
     for _ in range(20):
@@ -223,12 +47,12 @@ def _check_count(answer) -> None:
         return (height - k + 1) * (width - k + 1) * filters, (k * k * channels + 1) * filters
 
     def wrong_units(mistake):
-        return _first_wrong(right, mistake)
+        return first_wrong(right, mistake)
 
     def wrong_parameters(mistake):
-        return _second_wrong(right, mistake)
+        return second_wrong(right, mistake)
 
-    _compare(
+    compare(
         answer,
         right,
         cases,
@@ -274,8 +98,8 @@ def _top_left(y, like):
     return y[: like.shape[0], : like.shape[1]]
 
 
-@_exercise
-def _check_conv2d(answer) -> None:
+@exercise
+def conv2d(answer) -> None:
     rng = np.random.default_rng()
     cases = []
     for height, width, stride, padding in ((9, 12, 1, 0), (9, 12, 1, 1), (13, 9, 2, 1), (11, 16, 3, 2)):
@@ -293,7 +117,7 @@ def _check_conv2d(answer) -> None:
     def changed(**changes):
         return lambda **case: _conv2d(**{**case, **{name: make(case) for name, make in changes.items()}})
 
-    _compare(
+    compare(
         answer,
         _conv2d,
         cases,
@@ -330,10 +154,10 @@ def _check_conv2d(answer) -> None:
     )
 
 
-@_exercise
-def _check_pooling_puzzle(answer) -> None:
+@exercise
+def pooling_puzzle(answer) -> None:
     maximum, average = np.array([[32, 19], [20, 27]]), np.array([[15, 14], [11, 16]])
-    array = _numbers(answer)
+    array = numbers(answer)
     if array is None:
         raise Mistake("Write a 4×4 list or array of numbers; something in it is not a number.")
     if array.shape != (4, 4):
@@ -375,8 +199,8 @@ def _max_pool_backward(x, dy, size, pick=np.argmax, give=lambda x, dy: dy):
     return dx
 
 
-@_exercise
-def _check_max_pool_backward(answer) -> None:
+@exercise
+def max_pool_backward(answer) -> None:
     rng = np.random.default_rng()
     cases = []
     for height, width, size in ((4, 6, 2), (7, 9, 2), (9, 6, 3)):
@@ -389,7 +213,7 @@ def _check_max_pool_backward(answer) -> None:
         dx[:rows, :columns] = dy.repeat(size, axis=0).repeat(size, axis=1)
         return dx
 
-    _compare(
+    compare(
         answer,
         _max_pool_backward,
         cases,
@@ -420,8 +244,8 @@ def _check_max_pool_backward(answer) -> None:
     )
 
 
-@_exercise
-def _check_conv1d_backward(answer) -> None:
+@exercise
+def conv1d_backward(answer) -> None:
     rng = np.random.default_rng()
     cases = [
         {"x": rng.normal(size=n), "w": rng.normal(size=k), "dy": rng.normal(size=n - k + 1)}
@@ -440,12 +264,12 @@ def _check_conv1d_backward(answer) -> None:
         return dy[-1] * x[len(dy) - 1 :]
 
     def wrong_dx(mistake):
-        return _first_wrong(right, mistake)
+        return first_wrong(right, mistake)
 
     def wrong_dw(mistake):
-        return _second_wrong(right, mistake)
+        return second_wrong(right, mistake)
 
-    _compare(
+    compare(
         answer,
         right,
         cases,

@@ -1,0 +1,9 @@
+"""Checks a student's answer and says what is wrong with it, not only that it is wrong.
+
+`engine` has what all checkers share; each notebook's checkers are a module of their own, registered by importing it.
+"""
+
+from . import notebook_01, notebook_02  # noqa: F401
+from .engine import Verdict, check
+
+__all__ = ["Verdict", "check"]

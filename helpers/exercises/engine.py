@@ -1,0 +1,186 @@
+"""What all checkers share.
+
+A checker compares the answer with a reference on fresh random inputs. When they differ it looks for a known
+mistake that gives the same wrong results, and names that one. Each exercise is a function registered by name.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+TOLERANCE = 1e-5  # relative to the largest value: float32 answers pass
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What `check` found; a cell shows it as one sentence."""
+
+    exercise: str
+    status: str  # "correct", "not yet" or "not attempted yet"
+    diagnosis: str = ""
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.exercise}: {self.status}" + (f". {self.diagnosis}" if self.diagnosis else "")
+
+
+class Mistake(Exception):
+    """Raised inside a checker; its text is the diagnosis."""
+
+
+def check(exercise: str, answer) -> Verdict:
+    """Check an answer to an exercise.
+
+    Parameters
+    ----------
+    exercise
+        The name that the exercise states.
+    answer
+        What the student wrote: a function or a value. ``...`` or a function with no body but ``...`` is not attempted.
+
+    Raises
+    ------
+    ValueError
+        For an exercise that does not exist.
+    """
+    if exercise not in _CHECKERS:
+        raise ValueError(f"exercise: got {exercise!r}, expected one of {', '.join(_CHECKERS)}")
+    if answer is ... or answer is None or (inspect.isfunction(answer) and _is_stub(answer)):
+        return Verdict(exercise, "not attempted yet")
+    try:
+        _CHECKERS[exercise](answer)
+    except Mistake as mistake:
+        return Verdict(exercise, "not yet", str(mistake))
+    return Verdict(exercise, "correct")
+
+
+def _stub(): ...
+
+
+def _stub_with_docstring():
+    """A docstring is a constant more, and so other bytecode."""
+
+
+def _is_stub(function: Callable) -> bool:
+    """True when the body is nothing but ``...``: it then compiles to what a stub compiles to."""
+    stub = _stub_with_docstring if function.__doc__ else _stub
+    return function.__code__.co_code == stub.__code__.co_code
+
+
+_CHECKERS: dict[str, Callable[[object], None]] = {}
+
+
+def exercise(checker: Callable[[object], None]) -> Callable[[object], None]:
+    """Register a checker under its name: it returns for a right answer and raises a `Mistake` otherwise."""
+    _CHECKERS[checker.__name__] = checker
+    return checker
+
+
+def call(answer, case: Mapping):
+    """Return what `answer` gives for copies of these arguments; a `Mistake` when that cannot be judged."""
+    if not callable(answer):
+        raise Mistake(f"Write a function; this is {describe(answer)}.")
+    arguments = copy.deepcopy(dict(case))
+    try:
+        result = answer(**arguments)
+    except Exception as error:
+        if "unexpected keyword argument" in str(error):
+            raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
+        raise Mistake(f"For {inputs(case)} it raises {type(error).__name__}: {error}") from None
+    if result is None:
+        raise Mistake(f"For {inputs(case)} it returns None: is the return missing?")
+    for name, value in case.items():
+        if isinstance(value, (np.ndarray, list)) and not np.array_equal(value, arguments[name]):
+            raise Mistake(f"It changes its input {name}: work on a copy.")
+    return result
+
+
+def compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Mapping[str, Callable]) -> None:
+    """Raise a `Mistake` unless `answer` gives what `reference` gives in every case.
+
+    `mistakes` maps a diagnosis to a function that makes this mistake; the first that agrees with the answer in every
+    case is reported.
+    """
+    results = [call(answer, case) for case in cases]
+    pairs = [(result, reference(**case)) for result, case in zip(results, cases, strict=True)]
+    wrong = next((place for place, pair in enumerate(pairs) if not same(*pair)), None)
+    if wrong is None:
+        return
+    for diagnosis, make in mistakes.items():
+        if all(same(result, make(**case)) for result, case in zip(results, cases, strict=True)):
+            raise Mistake(diagnosis)
+    raise Mistake(_difference(*pairs[wrong], cases[wrong]))
+
+
+def first_wrong(reference: Callable, mistake: Callable) -> Callable:
+    """A pair like the reference's, but for its first value."""
+    return lambda **case: (mistake(**case), reference(**case)[1])
+
+
+def second_wrong(reference: Callable, mistake: Callable) -> Callable:
+    """A pair like the reference's, but for its second value."""
+    return lambda **case: (reference(**case)[0], mistake(**case))
+
+
+def _difference(result, expected, case: Mapping) -> str:
+    """Say how a result differs, for a mistake that nobody foresaw."""
+    given = f"For {inputs(case)}"
+    if isinstance(expected, tuple):
+        if not isinstance(result, (tuple, list)) or len(result) != len(expected):
+            return f"{given} it returns {describe(result)}, where {len(expected)} values are asked for."
+        place = next(i for i, pair in enumerate(zip(result, expected, strict=True)) if not same(*pair))
+        return f"In value {place + 1} of {len(expected)}: " + _difference(result[place], expected[place], case)
+    array = numbers(result)
+    if array is None:
+        return f"{given} it returns {describe(result)}, where numbers are asked for."
+    if array.shape != np.shape(expected):
+        if np.ndim(expected) == 0:
+            return f"{given} it returns {describe(result)}, where one number is asked for."
+        return f"{given} the result has shape {array.shape}, where {np.shape(expected)} is asked for."
+    if np.isnan(array).any():
+        return f"{given} the result holds NaN: is every value computed, and nothing divided by zero?"
+    if np.ndim(expected) == 0:
+        return f"{given} you return {result}, where {expected} is asked for."
+    off = np.abs(array - expected) > TOLERANCE * np.abs(expected).max()
+    first = tuple(int(i) for i in np.argwhere(off)[0])
+    return (
+        f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: "
+        f"{array[first]:.4g}, where {expected[first]:.4g} is asked for."
+    )
+
+
+def same(result, expected) -> bool:
+    """True when a result is the expected number, array or tuple of these, but for rounding."""
+    if isinstance(expected, tuple):
+        is_pair = isinstance(result, (tuple, list)) and len(result) == len(expected)
+        return is_pair and all(map(same, result, expected))
+    array, expected = numbers(result), np.asarray(expected, dtype=float)
+    if array is None or array.shape != expected.shape:
+        return False
+    return bool(np.all(np.abs(array - expected) <= TOLERANCE * np.abs(expected).max(initial=0)))
+
+
+def numbers(result) -> np.ndarray | None:
+    """A result as an array of floats; None when it is something else."""
+    try:
+        array = np.asarray(result)
+    except ValueError:  # rows of different lengths
+        return None
+    return array.astype(float) if array.dtype.kind in "buif" else None
+
+
+def inputs(case: Mapping) -> str:
+    """The arguments as a diagnosis names them: arrays by their shape."""
+    return ", ".join(
+        f"{name} of shape {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}"
+        for name, value in case.items()
+    )
+
+
+def describe(value) -> str:
+    """What something is, in place of a number that was asked for."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"{value!r}" if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"

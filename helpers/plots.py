@@ -2,7 +2,7 @@
 
 A cell shows the figure by ending with it. Grids of images are composed into one array and drawn as a single
 image, since hundreds of small Axes are slow. Signed values use a diverging map with white at zero, others
-grey (images) or viridis (activations); the range of values is written beside them.
+grey (images), viridis (activations) or white to orange (errors); the range of values is written beside them.
 """
 
 import math
@@ -10,22 +10,27 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
 
 from .validation import check_array, check_integer, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-SIGNED, SEQUENTIAL, GREY = "RdBu_r", "viridis", "gray"
+SIGNED, SEQUENTIAL, GREY, ERRORS = "RdBu_r", "viridis", "gray", "Oranges"
 HIGHLIGHT = PALETTE[4]
 DPI = 90  # stated, so that "<Figure size …>" reads the same on every machine
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
+FRAME = 0.022  # inches: two dots of the screen
 MOST_MAPS = 512
 
 
-def show_images(images, *, titles: Sequence[str] | None = None, columns: int | None = None) -> Figure:
+def show_images(
+    images, *, titles: Sequence[str] | None = None, columns: int | None = None, boxes: Sequence | None = None
+) -> Figure:
     """Draw images side by side, each pixel at the same scale.
 
     Parameters
@@ -38,11 +43,15 @@ def show_images(images, *, titles: Sequence[str] | None = None, columns: int | N
         One for each image.
     columns
         Images in a row; by default up to eight.
+    boxes
+        One for each image: None, or ``(top, left, height, width)`` in pixels of a box to frame. What lies outside of
+        the image is cut off.
 
     Raises
     ------
     ValueError
-        For no images, too few or too many titles, a wrong rank, NaN, or RGB values out of range.
+        For no images, too few or too many titles or boxes, a wrong rank, NaN, RGB values out of range, or a box that
+        is not four finite numbers with a positive height and width.
     """
     if not isinstance(images, (list, tuple)):
         shape = np.shape(images)
@@ -55,6 +64,7 @@ def show_images(images, *, titles: Sequence[str] | None = None, columns: int | N
         raise ValueError("images: got none, expected at least one")
     titles = _checked_titles(titles, len(arrays))
     columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
+    boxes = _checked_boxes(boxes, len(arrays))
 
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
     signed_limit = max((_largest(array) for array in floats if array.min() < 0), default=0)
@@ -72,10 +82,10 @@ def show_images(images, *, titles: Sequence[str] | None = None, columns: int | N
         captions.append(f"{_number(array.min())} … {_number(array.max())}")
     if len(arrays) > 16:
         low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
-        figure = _grid(tiles, columns, titles)
+        figure = _grid(tiles, columns, titles, boxes=boxes)
         figure.supxlabel(f"values {_number(low)} … {_number(high)}", fontsize=9, color="#555555")
         return figure
-    return _grid(tiles, columns, titles, captions)
+    return _grid(tiles, columns, titles, captions, boxes=boxes)
 
 
 def show_pixels(
@@ -298,6 +308,8 @@ def plot_lines(
         ax.set(xscale="log", yscale="log")
         ax.set_xticks(x, labels=[_number(value) for value in x], minor=False)
         ax.set_xticks([], minor=True)
+    elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
@@ -328,6 +340,173 @@ def plot_bars(values: Mapping[str, float], *, x_label: str, log: bool = False) -
         ax.set_xscale("log")
     ax.margins(x=0.15)
     ax.set(xlabel=x_label)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_history(history) -> Figure:
+    """Draw the loss and the first metric over the epochs, and mark the epoch of the lowest validation loss.
+
+    Parameters
+    ----------
+    history
+        What ``fit`` returns, or its ``.history``: values by name, one for each epoch. NaN leaves a gap.
+
+    Raises
+    ------
+    ValueError
+        For something else, a history without epochs or without loss, or curves of different lengths.
+    """
+    record = getattr(history, "history", history)
+    if not isinstance(record, Mapping):
+        raise ValueError(f"history: got {type(history).__name__}, expected what fit returns, or its .history")
+    epochs = len(record.get("loss", ()))
+    if not epochs:
+        raise ValueError(f"history: got {', '.join(record) or 'nothing'}, expected the loss of at least one epoch")
+    curves = {}
+    for name, values in record.items():
+        curves[name] = np.array(values, dtype=float)
+        if curves[name].shape != (epochs,):
+            raise ValueError(f"history[{name!r}]: got {len(values)} values, expected {epochs}, as in loss")
+        curves[name][~np.isfinite(curves[name])] = np.nan
+    others = [name for name in curves if name not in ("loss", "learning_rate", "lr")]
+    metrics = [name for name in others if not name.startswith("val_") and not name.endswith("_loss")]
+    watched = curves.get("val_loss", np.full(epochs, np.nan))
+    best = None if np.isnan(watched).all() else int(np.nanargmin(watched))
+
+    shown = ["loss", *metrics[:1]]
+    figure = _figure(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4)
+    x = np.arange(1, epochs + 1)
+    # Few epochs or gaps: a point without neighbours makes no line.
+    has_markers = epochs <= 30 or any(np.isnan(values).any() for values in curves.values())
+    for ax, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for index, (label, key) in enumerate((("training", name), ("validation", f"val_{name}"))):
+            if key in curves:
+                marker = "os"[index] if has_markers else None
+                ax.plot(x, curves[key], marker=marker, markersize=4, color=PALETTE[index], label=label)
+        if best is not None:
+            ax.axvline(best + 1, color="#555555", linestyle="--", linewidth=1.2, zorder=0, label="best epoch")
+        ax.set(xlabel="epoch", ylabel="accuracy" if "acc" in name else name.replace("_", " "))
+        ax.set_xlim(0.5, epochs + 0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    if best is not None:
+        figure.suptitle(f"best epoch {best + 1}, validation loss {_number(watched[best])}", fontsize=11)
+    handles, labels = figure.axes[0].get_legend_handles_labels()  # Keras records the loss wherever it records a metric
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)  # below: it hides no curve
+    return figure
+
+
+def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
+    """Draw which class was called what: each count in its cell, the errors coloured by their share of the row.
+
+    Parameters
+    ----------
+    matrix
+        Counts ``(classes, classes)``, a row for each true class and a column for each predicted one. Beyond 20 classes
+        only the colours are drawn.
+    class_names
+        One for each class.
+
+    Raises
+    ------
+    ValueError
+        For a matrix that is not square, counts that are negative or not whole, or a wrong number of names.
+    """
+    matrix = check_array("matrix", matrix, (2,))
+    count = len(matrix)
+    if matrix.shape != (count, count):
+        raise ValueError(f"matrix: got {size_text(matrix.shape)}, expected as many rows as columns")
+    if matrix.min() < 0 or (matrix != np.rint(matrix)).any():
+        odd = matrix[(matrix < 0) | (matrix != np.rint(matrix))][0]
+        raise ValueError(f"matrix: got {_number(odd)}, expected counts, whole and not negative")
+    if len(class_names) != count:
+        raise ValueError(f"class_names: got {len(class_names)}, expected {count}, one for each row")
+
+    # The diagonal is grey: coloured it would drown the errors, which are what to look at.
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(shares, 0)
+    limit = _largest(shares)
+    colours = _colours(shares, ERRORS, 0, limit)
+    colours[np.eye(count, dtype=bool)] = 0.85
+    names = [str(name) for name in class_names]
+    font = max(4, min(9, 300 / count))
+    name_room = max(TextPath((0, 0), f"{name}.", size=font).get_extents().x1 for name in names) / 72  # inches
+    cell = min(0.6, 5 / count, (WIDTH - 1.8 - name_room) / count)
+    is_wide = name_room > 0.9 * cell
+    figure = _figure(
+        max(3.2, count * cell + name_room + 1.7), max(2.4, count * cell + (name_room if is_wide else 0.2) + 0.6)
+    )
+    figure.set_layout_engine("compressed")  # with a square and a bar beside it, "constrained" cuts a label off
+    ax = figure.add_subplot()
+    ax.imshow(colours, interpolation="nearest")
+    if count <= 20:
+        dark = colours @ (0.299, 0.587, 0.114) < 0.5
+        for row, column in np.argwhere(matrix):
+            text, colour = f"{matrix[row, column]:.0f}", "white" if dark[row, column] else "black"
+            number_font = min(11, 72 * cell / (0.65 * len(text) + 0.7))
+            ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=colour)
+    ax.set_xticks(range(count), labels=names, fontsize=font, rotation=90 if is_wide else 0)
+    ax.set_yticks(range(count), labels=names, fontsize=font)
+    ax.tick_params(length=0)
+    ax.set_xticks(np.arange(0.5, count - 1), minor=True)
+    ax.set_yticks(np.arange(0.5, count - 1), minor=True)
+    ax.grid(which="minor", color="#cccccc", linewidth=0.5)
+    ax.tick_params(which="minor", length=0)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    _colourbar(figure, ERRORS, 0, 100 * limit)
+    figure.axes[1].set_ylabel("errors, % of the true class", fontsize=8)
+    return figure
+
+
+def plot_calibration(confidence, correct) -> Figure:
+    """Draw how often predictions of about the same confidence are right; on the diagonal it is as often as they say.
+
+    Predictions are taken together in steps of 0.1. Each point is at the mean confidence and the share that is correct
+    of one step, its area and the number beside it say how many predictions it stands for.
+
+    Parameters
+    ----------
+    confidence
+        The probability of the predicted class, 0 to 1, one for each image.
+    correct
+        Whether that class was the right one, one for each image.
+
+    Raises
+    ------
+    ValueError
+        For values out of range, NaN, something other than True and False, or different lengths.
+    """
+    confidence, correct = check_array("confidence", confidence, (1,)), check_array("correct", correct, (1,))
+    if confidence.min() < 0 or confidence.max() > 1:
+        came = f"{_number(confidence.min())} … {_number(confidence.max())}"
+        raise ValueError(f"confidence: got values {came}, expected 0 to 1")
+    if not np.isin(correct, (0, 1)).all():
+        raise ValueError(f"correct: got {_number(correct[~np.isin(correct, (0, 1))][0])}, expected True or False")
+    if len(correct) != len(confidence):
+        raise ValueError(f"correct: got {len(correct)} values, expected {len(confidence)}, as in confidence")
+    steps = np.minimum((10 * confidence).astype(int), 9)  # 1.0 is in the last step
+    filled, counts = np.unique(steps, return_counts=True)
+    means = np.array([confidence[steps == step].mean() for step in filled])
+    shares = np.array([correct[steps == step].mean() for step in filled])
+    areas = np.maximum(400 * counts / counts.max(), 6)  # square points
+
+    figure = _figure(4.6, 4.6)
+    ax = figure.add_subplot()
+    ax.plot([0, 1], [0, 1], linestyle="--", linewidth=1.2, color="#555555", zorder=1)
+    ax.scatter(means, shares, s=areas, color=PALETTE[0], alpha=0.8, clip_on=False, zorder=2)
+    for mean, share, area, count in zip(means, shares, areas, counts, strict=True):
+        # On the side away from the diagonal, but not on the axis below
+        side = -1 if 0.12 < share < mean else 1
+        ax.annotate(
+            f"{count:,}", (mean, share), xytext=(0, side * (math.sqrt(area) / 2 + 2)), textcoords="offset points",
+            ha="center", va="bottom" if side > 0 else "top", fontsize=8,
+            bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )  # fmt: skip
+    ax.tick_params(pad=7)  # a point in the corner is as large
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean confidence", ylabel="share correct")
+    ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -384,6 +563,7 @@ def _grid(
     titles: Sequence[str] | None,
     captions: Sequence[str] | None = None,
     marks: Sequence[str] | None = None,
+    boxes: Sequence | None = None,
 ) -> Figure:
     """Compose RGB tiles into one picture and draw it once; texts go above, below and onto the tiles."""
     columns = min(columns, len(tiles))
@@ -410,6 +590,8 @@ def _grid(
         y = index // columns * step_y + top + (height * factor - tile.shape[0]) // 2
         x = index % columns * step_x + side // 2 + (width * factor - tile.shape[1]) // 2
         canvas[y - 1 : y + tile.shape[0] + 1, x - 1 : x + tile.shape[1] + 1] = 0.7  # a thin frame
+        if boxes and boxes[index] is not None:
+            _frame(tile, [factor * edge for edge in boxes[index]], math.ceil(FRAME / pixel))
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
 
@@ -434,6 +616,19 @@ def _grid(
     for text in ax.texts:
         text.set_in_layout(False)  # the gaps were made for them; laying them out again takes half of the time
     return figure
+
+
+def _frame(tile: np.ndarray, box: Sequence[float], thickness: int) -> None:
+    """Draw the inner edge of a box ``(top, left, height, width)`` onto a tile; all in its pixels."""
+    top, left, height, width = box
+    high, wide = tile.shape[:2]
+    edges = np.clip(np.rint([top, top + height, left, left + width]), 0, [high, high, wide, wide])
+    top, bottom, left, right = edges.astype(int)
+    inside = tile[top:bottom, left:right].copy()
+    tile[top:bottom, left:right] = to_rgb(HIGHLIGHT)
+    hole = np.s_[thickness : len(inside) - thickness, thickness : inside.shape[1] - thickness]
+    if min(inside.shape[:2]) > 2 * thickness:
+        tile[top:bottom, left:right][hole] = inside[hole]
 
 
 def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:
@@ -490,6 +685,30 @@ def _checked_titles(titles: Sequence | None, count: int) -> list[str] | None:
     if len(titles) != count:
         raise ValueError(f"titles: got {len(titles)}, expected {count}, one for each picture")
     return [str(title) for title in titles]
+
+
+def _checked_boxes(boxes: Sequence | None, count: int) -> list | None:
+    if boxes is None:
+        return None
+    if len(boxes) != count:
+        raise ValueError(f"boxes: got {len(boxes)}, expected {count}, one for each image")
+    checked = []
+    for index, box in enumerate(boxes):
+        if box is not None:
+            name = f"boxes[{index}]"
+            top, left, height, width = _four_numbers(name, box)
+            if min(height, width) <= 0:
+                raise ValueError(f"{name}: got {box}, expected a positive height and width")
+            box = (top, left, height, width)
+        checked.append(box)
+    return checked
+
+
+def _four_numbers(name: str, box) -> list[float]:
+    array = check_array(name, box, (1,))
+    if len(array) != 4:
+        raise ValueError(f"{name}: got {box}, expected (top, left, height, width)")
+    return array.tolist()
 
 
 def _is_inside(window: Sequence[int], array: np.ndarray) -> bool:

@@ -54,6 +54,35 @@ def colours_of_tiles(figure: Figure, rows: int, columns: int) -> np.ndarray:
     return picture[np.ix_(y, x)]
 
 
+HISTORY = {
+    "accuracy": [0.2, 0.5, 0.6, 0.7],
+    "loss": [2.0, 1.0, 0.8, 0.5],
+    "val_accuracy": [0.3, 0.4, 0.6, 0.5],
+    "val_loss": [1.9, 1.25, 0.875, 1.5],
+    "learning_rate": [0.1, 0.1, 0.01, 0.01],
+}
+
+
+def longer(epochs: int, **curves) -> dict:
+    """A history of as many epochs, with some curves replaced."""
+    fall = 1 / np.arange(1, epochs + 1)
+    return {"accuracy": 1 - fall / 2, "loss": fall, "val_accuracy": 1 - fall, "val_loss": fall + 0.01} | curves
+
+
+def counts(classes: int, errors: int = 3) -> np.ndarray:
+    """A confusion matrix with 100 images on the diagonal and some errors beside it."""
+    return 100 * np.eye(classes, dtype=int) + errors * np.eye(classes, k=1, dtype=int)
+
+
+def names(classes: int, name: str = "class") -> list[str]:
+    return [f"{name} {index}" for index in range(classes)]
+
+
+def drawn(figure: Figure) -> Figure:
+    figure.savefig(io.BytesIO(), format="png")
+    return figure
+
+
 def row_of_colours_of_images(*images: np.ndarray) -> np.ndarray:
     return row_of_colours(plots.show_images(images))
 
@@ -73,7 +102,23 @@ FIGURES = {
     "maps, each": lambda: plots.plot_feature_maps(normal(9, 7, 5) * np.arange(5), each=True, columns=2),
     "lines": lambda: plots.plot_lines([1, 2, 4], {"a": [1, 2, np.nan], "b": [3, 2, 1]}, **LABELS, log=True),
     "bars": lambda: plots.plot_bars({"one": 1, "many": 123_456}, x_label="parameters", log=True),
+    "boxes": lambda: plots.show_images(normal(20, 8, 8), boxes=[None, (1, 2, 3, 4)] * 10),
 }
+# Those whose labels stand outside of the Axes, where they could be cut off
+LABELLED = {
+    "history": lambda: plots.plot_history(HISTORY),
+    "one epoch": lambda: plots.plot_history(longer(1)),
+    "200 epochs": lambda: plots.plot_history(longer(200)),
+    "a loss only": lambda: plots.plot_history({"loss": [3, 2, 1]}),
+    "diverged": lambda: plots.plot_history({"loss": [np.nan] * 3, "val_loss": [np.nan] * 3, "accuracy": [0.1] * 3}),
+    "2 classes": lambda: plots.plot_confusion([[5, 0], [2, 12_345]], ["face", "no face"]),
+    "10 classes": lambda: plots.plot_confusion(counts(10), list(range(10))),
+    "20 classes": lambda: plots.plot_confusion(counts(20), names(20, "american_pit_bull_terrier")),
+    "37 classes": lambda: plots.plot_confusion(counts(37), names(37)),
+    "calibration": lambda: plots.plot_calibration(np.linspace(0, 1, 90), np.arange(90) % 7 < 4),
+    "surely right": lambda: plots.plot_calibration(np.ones(12_345), np.ones(12_345, dtype=bool)),
+}
+FIGURES |= LABELLED
 
 
 @pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
@@ -94,6 +139,14 @@ def test_a_figure_is_the_same_every_time(make):
     for png in (first, second):
         make().savefig(png, format="png")
     assert first.getvalue() == second.getvalue()
+
+
+@pytest.mark.parametrize("make", LABELLED.values(), ids=LABELLED)
+def test_nothing_is_cut_off(make):
+    figure = drawn(make())
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+    assert height <= 8, "as high as a slide"
 
 
 @pytest.mark.parametrize(
@@ -261,6 +314,74 @@ def test_a_shared_scale_has_a_bar():
     assert "own" in plots.plot_feature_maps(RAMP[..., None], each=True).get_supxlabel()
 
 
+# Boxes
+
+
+def highlighted(figure: Figure) -> np.ndarray:
+    return np.isclose(canvas(figure), to_rgb(plots.HIGHLIGHT), atol=1e-3).all(axis=-1)
+
+
+def extent(mask: np.ndarray) -> np.ndarray:
+    """(top, left, bottom, right) of what is True."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1])
+
+
+def framed(image: np.ndarray, box) -> tuple:
+    """The frame that is drawn, as (top, left, height, width) in the image's pixels."""
+    whole = extent(highlighted(plots.show_images([image], boxes=[(0, 0, *image.shape)])))
+    pixel = (whole[2] - whole[0]) / len(image)
+    top, left, bottom, right = (
+        extent(highlighted(plots.show_images([image], boxes=[box]))) - np.tile(whole[:2], 2)
+    ) / pixel
+    return top, left, bottom - top, right - left
+
+
+@pytest.mark.parametrize(
+    "box, expected",
+    [
+        ((2, 3, 4, 1), (2, 3, 4, 1)),
+        (np.array([0, 0, 9, 12]), (0, 0, 9, 12)),
+        ((1.5, 2, 3, 2.5), (1.5, 2, 3, 2.5)),
+        ((-2, -3, 5, 5), (0, 0, 3, 2)),
+        ((7, 10, 5, 5), (7, 10, 2, 2)),
+    ],
+)
+def test_a_box_is_framed_where_it_is_and_cut_off_at_the_image(box, expected):
+    assert framed(np.zeros((9, 12)), box) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("size", [8, 60, 500])
+def test_a_frame_is_thin_but_seen(size):
+    figure = plots.show_images([np.zeros((size, size))], boxes=[(size / 4, size / 4, size / 2, size / 2)])
+    mask = highlighted(figure)
+    top, left, bottom, right = extent(mask)
+    inches = figure.get_figwidth() / mask.shape[1]
+    thickness = mask[(top + bottom) // 2, left : (left + right) // 2].sum() * inches
+    assert 0.02 < thickness < 0.05
+    assert not mask[top : (top + bottom) // 2, (left + right) // 2].all(), "what is inside stays visible"
+
+
+def test_a_tiny_box_is_filled():
+    assert highlighted(plots.show_images([np.zeros((100, 100))], boxes=[(50, 50, 1, 1)])).any()
+
+
+def test_each_image_has_its_own_box_or_none():
+    picture = highlighted(plots.show_images(np.zeros((3, 4, 4)), boxes=[(0, 0, 2, 2), None, (0, 0, 4, 4)]))
+    first, second, third = (part.sum() for part in np.array_split(picture, 3, axis=1))
+    assert third > first > second == 0
+    assert not highlighted(plots.show_images(np.zeros((1, 4, 4)), boxes=[(9, 9, 2, 2)])).any(), "all of it outside"
+    assert highlighted(plots.show_images(np.zeros((20, 4, 4)), boxes=[None] * 19 + [(1, 1, 2, 2)])).any()
+
+
+def test_boxes_leave_the_rest_as_it_is():
+    images = normal(2, 6, 6)
+    plain, boxed = (canvas(plots.show_images(images, boxes=boxes)) for boxes in (None, [None, (1, 1, 3, 3)]))
+    changed = (plain != boxed).any(axis=-1)
+    assert 0 < changed.mean() < 0.1
+    assert np.isclose(boxed[changed], to_rgb(plots.HIGHLIGHT), atol=1e-3).all()
+
+
 # Numbers written in
 
 
@@ -331,6 +452,15 @@ def test_lines_are_the_values_with_their_labels():
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "linear")
 
 
+@pytest.mark.parametrize("x, whole", [([1, 2, 3], True), (range(5), True), ([0.5, 1, 1.5], False)])
+def test_whole_positions_have_ticks_at_whole_numbers(x, whole):
+    figure = plots.plot_lines(x, {"a": [0] * len(x)}, **LABELS)
+    figure.draw_without_rendering()
+    ticks = [tick for tick in figure.axes[0].get_xticks() if min(x) <= tick <= max(x)]
+    assert len(ticks) > 1
+    assert all(tick == round(tick) for tick in ticks) is whole
+
+
 def test_one_line_needs_no_legend():
     (ax,) = plots.plot_lines([1, 2], {"a": [1, 2]}, **LABELS, log=True).axes
     assert ax.get_legend() is None
@@ -352,6 +482,185 @@ def test_bars_carry_their_numbers_first_on_top():
     assert ax.get_xlabel() == "parameters"
     assert ax.get_xscale() == "linear"
     assert plots.plot_bars({"a": 1}, x_label="x", log=True).axes[0].get_xscale() == "log"
+
+
+# A training
+
+
+def curve(ax, label: str):
+    (line,) = [line for line in ax.lines if line.get_label() == label]
+    return line
+
+
+def test_a_history_is_drawn_over_epochs_counted_from_1():
+    figure = plots.plot_history(HISTORY)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy"]
+    for ax, name in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        assert ax.get_xlabel() == "epoch"
+        for label, key in (("training", name), ("validation", f"val_{name}")):
+            assert curve(ax, label).get_xdata().tolist() == [1, 2, 3, 4]
+            assert curve(ax, label).get_ydata().tolist() == HISTORY[key]
+        assert curve(ax, "training").get_color() != curve(ax, "validation").get_color()
+
+
+def test_the_epoch_of_the_lowest_validation_loss_is_marked():
+    figure = plots.plot_history(HISTORY)
+    assert figure.get_suptitle() == "best epoch 3, validation loss 0.875"
+    for ax in figure.axes:
+        mark = curve(ax, "best epoch")
+        assert (list(mark.get_xdata()), mark.get_linestyle()) == ([3, 3], "--")
+
+
+def test_without_validation_no_epoch_is_best():
+    figure = plots.plot_history({"loss": [2, 1], "accuracy": [0.5, 0.6]})
+    assert figure.get_suptitle() == ""
+    assert [line.get_label() for ax in figure.axes for line in ax.lines] == ["training", "training"]
+
+
+def test_a_loss_alone_is_one_panel():
+    (ax,) = plots.plot_history({"loss": [2, 1], "val_loss": [2, 3], "lr": [0.1, 0.1]}).axes
+    assert ax.get_ylabel() == "loss"
+
+
+@pytest.mark.parametrize(
+    "key, label",
+    [("acc", "accuracy"), ("sparse_categorical_accuracy", "accuracy"), ("mean_absolute_error", "mean absolute error")],
+)
+def test_the_first_metric_has_a_panel(key, label):
+    record = {"lr": [1, 1], "head_loss": [3, 3], "loss": [3, 2], "val_loss": [3, 2], key: [0.1, 0.2], "auc": [0, 0]}
+    figure = plots.plot_history(record)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", label]
+    assert curve(figure.axes[1], "training").get_ydata().tolist() == [0.1, 0.2]
+
+
+def test_what_is_not_finite_leaves_a_gap():
+    values = longer(100)
+    values["loss"][50], values["val_loss"][-1], values["val_loss"][7] = np.nan, -np.inf, 0.001
+    figure = plots.plot_history(values)
+    gaps = [np.flatnonzero(np.isnan(curve(figure.axes[0], name).get_ydata())) for name in ("training", "validation")]
+    assert [gap.tolist() for gap in gaps] == [[50], [99]]
+    assert figure.get_suptitle() == "best epoch 8, validation loss 0.001"
+    assert curve(figure.axes[0], "training").get_marker() == "o", "a point between two gaps is no line"
+    assert np.isfinite(values["val_loss"]).sum() == 99, "the history itself keeps what it had"
+
+
+def test_a_single_epoch_is_seen():
+    for ax in plots.plot_history(longer(1)).axes:
+        assert [curve(ax, label).get_marker() for label in ("training", "validation")] == ["o", "s"]
+    assert curve(plots.plot_history(longer(200)).axes[0], "training").get_marker() == "None"
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 30, 200])
+def test_epochs_are_whole(epochs):
+    for ax in drawn(plots.plot_history(longer(epochs))).axes:
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+        assert ticks
+        assert all(tick == round(tick) and 1 <= tick <= epochs for tick in ticks)
+
+
+def test_the_legend_hides_no_curve():
+    figure = drawn(plots.plot_history(HISTORY))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation", "best epoch"]
+    assert not any(legend.get_window_extent().overlaps(ax.get_tightbbox()) for ax in figure.axes)
+
+
+@pytest.mark.filterwarnings("ignore")  # of Keras's own
+def test_what_fit_returns_is_its_record():
+    with quiet_import():
+        import keras
+    history = keras.callbacks.History()
+    history.history = HISTORY
+    assert plots.plot_history(history).get_suptitle() == plots.plot_history(HISTORY).get_suptitle()
+
+
+# Confusion
+
+
+def test_counts_are_in_their_cells_and_zeros_are_left_out():
+    ax, _ = plots.plot_confusion([[12345, 2, 0], [0, 7, 1], [3, 0, 0]], ["a", "b", "c"]).axes
+    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    assert shown == {(0, 0): "12345", (1, 0): "2", (1, 1): "7", (2, 1): "1", (0, 2): "3"}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+    for axis in (ax.xaxis, ax.yaxis):
+        assert [label.get_text() for label in axis.get_ticklabels()] == ["a", "b", "c"]
+
+
+def test_errors_are_coloured_by_their_share_of_the_row():
+    figure = plots.plot_confusion([[80, 20, 0], [4, 4, 0], [0, 0, 0]], ["a", "b", "c"])
+    colours, oranges = canvas_of(figure.axes[0]), plt.get_cmap(plots.ERRORS)
+    assert np.ptp(colours[np.eye(3, dtype=bool)]) == 0, "the diagonal is grey"
+    assert colours[1, 0] == pytest.approx(oranges(1.0)[:3], abs=0.01)
+    assert colours[0, 1] == pytest.approx(oranges(0.4)[:3], abs=0.01)
+    for place in ((0, 2), (1, 2), (2, 0), (2, 1)):
+        assert colours[place] == pytest.approx(oranges(0.0)[:3], abs=0.01)
+    bar = figure.axes[1]
+    assert bar.get_ylim() == (0, 50)
+    assert bar.get_ylabel() == "errors, % of the true class"
+    inks = {text.get_position(): to_rgb(text.get_color()) for text in figure.axes[0].texts}
+    assert (inks[0, 0], inks[0, 1]) == ((0, 0, 0), (1, 1, 1)), "numbers stand out"
+
+
+def canvas_of(ax) -> np.ndarray:
+    (image,) = ax.images
+    return np.asarray(image.get_array())
+
+
+@pytest.mark.parametrize("classes, letters", [(2, 6), (10, 1), (10, 12), (20, 3), (20, 25)])
+def test_class_names_and_numbers_do_not_overlap(classes, letters):
+    ax, _ = drawn(plots.plot_confusion(counts(classes, errors=88), ["m" * letters] * classes)).axes
+    for words in (ax.get_xticklabels(), ax.get_yticklabels(), ax.texts):
+        boxes = [word.get_window_extent() for word in words]
+        assert not any(one.overlaps(other) for index, one in enumerate(boxes) for other in boxes[:index])
+    assert min(word.get_fontsize() for word in ax.texts) >= 5
+
+
+def test_many_classes_are_colours_only():
+    assert len(texts(plots.plot_confusion(counts(20), names(20)))) == 39
+    assert texts(plots.plot_confusion(counts(21), names(21))) == []
+
+
+# Calibration
+
+
+def test_a_point_is_the_mean_of_its_step():
+    confidence = np.array([0.0, 0.05, 0.1, 0.45, 0.48, 0.93, 0.97, 1.0])
+    correct = np.array([0, 0, 1, 1, 0, 1, 1, 0], dtype=bool)
+    (ax,) = plots.plot_calibration(confidence, correct).axes
+    (points,) = ax.collections
+    expected = [(0.025, 0), (0.1, 1), (0.465, 0.5), (2.9 / 3, 2 / 3)]
+    assert np.asarray(points.get_offsets()) == pytest.approx(np.array(expected))
+    assert [text.get_text() for text in ax.texts] == ["2", "1", "2", "3"]
+    assert np.array([text.xy for text in ax.texts]) == pytest.approx(np.array(expected))
+    sizes = points.get_sizes()
+    assert sizes / sizes.max() == pytest.approx(np.array([2, 1, 2, 3]) / 3)
+
+
+def test_a_calibration_has_a_dashed_diagonal_and_square_axes():
+    (ax,) = plots.plot_calibration([0.5, 0.9], [True, False]).axes
+    (line,) = ax.lines
+    assert (list(line.get_xdata()), list(line.get_ydata()), line.get_linestyle()) == ([0, 1], [0, 1], "--")
+    assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((0, 1), (0, 1), 1)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("mean confidence", "share correct")
+
+
+def test_large_counts_are_grouped_and_small_points_are_seen():
+    confidence = np.r_[np.full(12_000, 0.95), 0.3]
+    (ax,) = plots.plot_calibration(confidence, confidence > 0.5).axes
+    assert [text.get_text() for text in ax.texts] == ["1", "12,000"]
+    assert ax.collections[0].get_sizes().min() > 5
+
+
+def test_counts_stand_clear_of_points_and_the_axis():
+    confidence = (np.arange(1000) + 0.5) / 1000
+    for correct in (confidence > 2, confidence < 2, np.arange(1000) % 10 < 10 * confidence**2):
+        figure = drawn(plots.plot_calibration(confidence, correct))
+        (ax,) = figure.axes
+        boxes = [text.get_window_extent() for text in ax.texts]
+        ticks = [label.get_window_extent() for label in ax.get_xticklabels()]
+        for index, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:index] + ticks)
 
 
 # A Keras layer
@@ -434,6 +743,31 @@ def refused(message: str, function, *arguments, **named):
         refused("lines: got none", plots.plot_lines, [1, 2], {}, **LABELS),
         refused("lines['a']: got 3 values, expected 2", plots.plot_lines, [1, 2], {"a": [1, 2, 3]}, **LABELS),
         refused("x: ", plots.plot_lines, [0, 1], {"a": [1, 2]}, **LABELS, log=True),
+        refused("boxes: got 1, expected 2, one for each image", plots.show_images, [RAMP, RAMP], boxes=[None]),
+        refused("boxes[1]: got (1, 2, 3), expected (top,", plots.show_images, [RAMP, RAMP], boxes=[None, (1, 2, 3)]),
+        refused("boxes[0]: got (0, 0, 0, 2), expected a pos", plots.show_images, [RAMP], boxes=[(0, 0, 0, 2)]),
+        refused("boxes[0]: got (0, 0, 2, -1), expected a pos", plots.show_images, [RAMP], boxes=[(0, 0, 2, -1)]),
+        refused("boxes[0]: got an array with NaN", plots.show_images, [RAMP], boxes=[(0, np.nan, 2, 2)]),
+        refused("boxes[0]: got a 0-D array", plots.show_images, [RAMP], boxes=[3]),
+        refused("boxes[0]: got str of dtype", plots.show_images, [RAMP], boxes=["abcd"]),
+        refused("history: got list, expected what fit returns", plots.plot_history, [1, 2]),
+        refused("history: got nothing, expected the loss", plots.plot_history, {}),
+        refused("history: got loss, expected the loss of at least one", plots.plot_history, {"loss": []}),
+        refused("history: got accuracy, expected the loss", plots.plot_history, {"accuracy": [0.5]}),
+        refused("history['val_loss']: got 1 values, expected 2", plots.plot_history, {"loss": [2, 1], "val_loss": [2]}),
+        refused("matrix: got a 1-D array", plots.plot_confusion, [1, 2], ["a", "b"]),
+        refused("matrix: got 3×4, expected as many rows", plots.plot_confusion, RAMP, list("abc")),
+        refused("matrix: got −1, expected counts", plots.plot_confusion, [[1, -1], [0, 2]], list("ab")),
+        refused("matrix: got 0.5, expected counts", plots.plot_confusion, [[1, 0.5], [0, 2]], list("ab")),
+        refused("matrix: got an array with NaN", plots.plot_confusion, NAN, list("abc")),
+        refused("class_names: got 3, expected 2", plots.plot_confusion, [[1, 0], [0, 2]], list("abc")),
+        refused("confidence: got a 2-D array", plots.plot_calibration, RAMP, RAMP),
+        refused("confidence: got an array with NaN", plots.plot_calibration, NAN[0], [1, 1, 0]),
+        refused("confidence: got values −0.5 … 1, expected", plots.plot_calibration, [-0.5, 1], [True, False]),
+        refused("confidence: got values 0.5 … 97, expected", plots.plot_calibration, [0.5, 97], [True, False]),
+        refused("correct: got 7, expected True or False", plots.plot_calibration, [0.5, 0.7], [1, 7]),
+        refused("correct: got 3 values, expected 2", plots.plot_calibration, [0.5, 0.7], [True, False, True]),
+        refused("correct: got a 2-D array", plots.plot_calibration, [0.5, 0.7], [[True, False]]),
         refused("values: got none", plots.plot_bars, {}, x_label="x"),
         refused("values: got 0, expected more than 0", plots.plot_bars, {"a": 1, "b": 0}, x_label="x", log=True),
         refused("values: ", plots.plot_bars, {"a": float("nan")}, x_label="x"),

@@ -1,10 +1,14 @@
-"""The functions that a notebook defines: tests and benchmarks use the very code that students read."""
+"""The code of a notebook, for tests and benchmarks: its functions, just as students read them, and all of it."""
 
 import ast
 import json
 from pathlib import Path
 
+import nbformat.v4
+
 import helpers
+import notebook_rules as rules
+import refresh
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -30,6 +34,32 @@ def definitions(name: str) -> dict:
                 code.body = _imports(code) if is_setup else [node for node in code.body if _defines(node)]
                 exec(compile(code, f"{name}.ipynb", "exec"), namespace)
     return namespace
+
+
+def execute(name: str, **parameters) -> None:
+    """Execute a whole notebook with other parameters, as papermill does: a cell after its parameters cell sets them.
+
+    Parameters
+    ----------
+    name
+        The notebook's file name without its ending.
+    **parameters
+        New values for names that the parameters cell sets.
+
+    Raises
+    ------
+    refresh.RefreshError
+        When a cell raises; a claim that does not hold is one.
+    """
+    path = NOTEBOOKS / f"{name}.ipynb"
+    notebook = rules.read_notebook(path)
+    place = next(index for index, cell in enumerate(notebook.cells) if "parameters" in rules.tags(cell))
+    for parameter in parameters:
+        if f"{parameter} = " not in notebook.cells[place].source:
+            raise ValueError(f"{parameter}: got a name that the parameters cell of {name} does not set")
+    lines = [f"{parameter} = {value!r}" for parameter, value in parameters.items()]
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
+    refresh.execute(notebook, path)
 
 
 def _imports(code: ast.Module) -> list[ast.stmt]:

@@ -22,6 +22,6 @@ with helpers.quiet_import():
     import keras
     import numpy as np
 
-    from helpers import animations, exercises, plots
+    from helpers import animations, exercises, inspection, plots
     from helpers.claims import at_least, at_most, claim
     from helpers.datasets import load, photograph

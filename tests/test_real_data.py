@@ -11,6 +11,7 @@ from PIL import Image
 
 import notebook_rules
 from helpers.datasets import load, stream
+from notebook_code import execute
 
 pytestmark = pytest.mark.real
 
@@ -173,3 +174,7 @@ def test_street_scenes_with_masks(tmp_path):
     sky, road = streets.masks_train == 0, streets.masks_train == 3
     assert np.broadcast_to(rows, sky.shape)[sky].mean() < 30 < 60 < np.broadcast_to(rows, road.shape)[road].mean()
     assert streets.x_train[sky].mean() > streets.x_train[road].mean() + 50
+
+
+def test_notebook_02_runs_on_mnist(cache):
+    execute("02_building_cnns_with_keras", DATASET="mnist")

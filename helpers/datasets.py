@@ -273,13 +273,13 @@ def stream(
     return DataStream(title, train, test, found.class_names, source)
 
 
-def photograph(name: str, *, size: int | None = None, grey: bool = False) -> np.ndarray:
-    """One of the photographs that scikit-image and scikit-learn carry.
+def photograph(name: str | Path, *, size: int | None = None, grey: bool = False) -> np.ndarray:
+    """One of the photographs that scikit-image and scikit-learn carry, or one of your own.
 
     Parameters
     ----------
     name
-        One of `PHOTOGRAPHS`.
+        One of `PHOTOGRAPHS`, or the path of an image file: it comes upright, what is transparent as white.
     size
         Cut the largest square out of the middle and resize it to this many pixels; by default the whole picture.
     grey
@@ -293,15 +293,21 @@ def photograph(name: str, *, size: int | None = None, grey: bool = False) -> np.
     Raises
     ------
     ValueError
-        For an unknown name or a size below 1.
+        For an unknown name, a file that is not there or is no picture, or a size below 1.
     """
-    if name not in PHOTOGRAPHS:
-        raise ValueError(f"name: got {name!r}, expected one of {', '.join(PHOTOGRAPHS)}")
+    is_file = isinstance(name, Path) or (isinstance(name, str) and Path(name).suffix != "")
+    if not is_file and name not in PHOTOGRAPHS:
+        known = ", ".join(PHOTOGRAPHS)
+        raise ValueError(f"name: got {name!r}, expected the path of a picture, with its ending, or one of {known}")
     if size is not None:
         check_integer("size", size, 1)
     from PIL import Image
 
-    if name in ("china", "flower"):
+    if is_file:
+        if not Path(name).is_file():
+            raise ValueError(f"name: got {str(name)!r}, which is no file, expected the path of a picture")
+        picture = Image.fromarray(folders.read_picture(Path(name)))
+    elif name in ("china", "flower"):
         from sklearn.datasets import load_sample_image
 
         picture = Image.fromarray(load_sample_image(f"{name}.jpg"))

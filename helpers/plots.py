@@ -223,7 +223,7 @@ def plot_filters(
 def plot_feature_maps(
     maps, *, each: bool = False, titles: Sequence[str] | None = None, columns: int | None = None
 ) -> Figure:
-    """Draw the feature maps of one image; dead (all zero) and constant ones are marked.
+    """Draw the feature maps of one image; those that are all 0, and other constant ones, are marked.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def plot_feature_maps(
     else:
         tiles = _colours(separate, *shared)
     lowest, highest = separate.min(axis=(1, 2)), separate.max(axis=(1, 2))
-    marks = ["" if low < high else "constant" if high else "dead" for low, high in zip(lowest, highest, strict=True)]
+    marks = ["" if low < high else "constant" if high else "all 0" for low, high in zip(lowest, highest, strict=True)]
     columns = _columns(count) if columns is None else check_integer("columns", columns, 1)
     if titles is None:
         # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.

@@ -762,9 +762,9 @@ def test_grey_is_luminance():
 @pytest.mark.parametrize(
     "name, size, message",
     [
-        ("cat", None, "name: got 'cat', expected one of astronaut, brick, "),
-        ("digits", None, "name: got 'digits', expected one of "),
-        ("Camera", None, "name: got 'Camera', expected one of "),
+        ("cat", None, "name: got 'cat', expected the path of a picture, with its ending, or one of astronaut, brick, "),
+        ("digits", None, "name: got 'digits', expected the path of a picture, with its ending, or one of "),
+        ("Camera", None, "name: got 'Camera', expected the path of a picture, with its ending, or one of "),
         ("camera", 0, "size: got 0, expected an integer of at least 1"),
         ("camera", 64.0, "size: got 64.0, expected an integer of at least 1"),
     ],
@@ -772,6 +772,34 @@ def test_grey_is_luminance():
 def test_photograph_refuses(name, size, message):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         photograph(name, size=size)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+def test_a_photograph_may_be_a_file_of_any_usual_kind(tmp_path, mode):
+    picture = Image.new("RGB", (60, 40), "white")
+    picture.paste("black", (10, 5, 20, 30))
+    file = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+    picture.convert(mode).save(file)
+    expected = np.full((40, 60), 255)
+    expected[5:30, 10:20] = 0
+    for name in (file, str(file)):
+        assert np.abs(photograph(name, grey=True) - expected).mean() < 2
+    assert photograph(file).shape == (40, 60, 3)
+    assert photograph(file, size=16).shape == (16, 16, 3)
+
+
+def test_what_is_transparent_in_a_photograph_is_white(tmp_path):
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert photograph(tmp_path / "clear.png").min() == 255
+
+
+def test_files_that_are_no_photographs_are_refused_with_a_reason(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"text\.png: is not an image that Pillow can read"):
+        photograph(tmp_path / "text.png")
+    for missing in (tmp_path / "missing.png", str(tmp_path / "missing.png"), tmp_path):
+        with pytest.raises(ValueError, match=r"name: got .*, which is no file, expected the path of a picture"):
+            photograph(missing)
 
 
 @pytest.mark.parametrize("settings", [{}, {"size": 32}, {"grey": True}])

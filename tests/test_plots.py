@@ -204,13 +204,13 @@ def test_filters_have_a_row_for_each_channel_and_a_column_for_each_filter():
     assert np.sign(of_one_channel).tolist() == [[-1, 1, -1]]
 
 
-def test_dead_and_constant_maps_are_marked():
+def test_maps_of_zeros_and_constant_maps_are_marked():
     maps = np.zeros((4, 4, 4))
     maps[..., 1], maps[..., 2], maps[0, 0, 3] = 5, -5, 1
     for each in (False, True):
         with np.errstate(all="raise"):
             shown = texts(plots.plot_feature_maps(maps, each=each))
-        assert (shown.count("dead"), shown.count("constant")) == (1, 2)
+        assert (shown.count("all 0"), shown.count("constant")) == (1, 2)
         assert texts(plots.plot_feature_maps(normal(4, 4, 3), each=each)) == ["0", "1", "2"]
 
 

@@ -151,6 +151,8 @@ def no_stderr_or_error(notebook: NotebookNode, path: Path) -> list[str]:
             problems.append(f"{where(notebook, index)} raised {output.ename}: mend and refresh the notebook")
         elif output.get("name") == "stderr":
             problems.append(f"{where(notebook, index)} wrote to stderr: prevent {output.text[:60]!r}")
+        elif "WARNING:" in output.get("text", ""):  # TensorFlow's logger writes to stdout in a notebook
+            problems.append(f"{where(notebook, index)} shows a warning: prevent {output.text[:60]!r}")
     return problems
 
 

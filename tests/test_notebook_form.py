@@ -139,6 +139,12 @@ def warning_stored(notebook, path):
     notebook.cells[4].outputs.append(nbformat.v4.new_output("stream", name="stderr", text="a warning"))
 
 
+@breaks(rules.no_stderr_or_error, "cell 5 (draw(SIDE)) shows a warning")
+def warning_of_tensorflow_stored(notebook, path):
+    text = "WARNING:tensorflow:5 out of the last 5 calls triggered tf.function retracing."
+    notebook.cells[4].outputs.append(nbformat.v4.new_output("stream", name="stdout", text=text))
+
+
 @breaks(rules.no_stderr_or_error, "cell 5 (draw(SIDE)) raised NameError")
 def error_stored(notebook, path):
     error = nbformat.v4.new_output("error", ename="NameError", evalue="draw", traceback=[])

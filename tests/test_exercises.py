@@ -10,6 +10,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 import notebook_rules as rules
+import test_exercises_03
 from helpers import quiet_import
 from helpers.datasets import load
 from helpers.exercises import check
@@ -18,6 +19,7 @@ with quiet_import():
     import keras
 
 REPEATS = 20  # the inputs are random: a verdict has to be the same for all of them
+FEW = {"small_cnn": 1, "training_pipeline": 2}  # where nothing is random, and where a check takes long
 VALUES = ("pooling_puzzle", "small_cnn")  # the exercises whose answer is no function
 MADE = ("small_cnn",)  # the exercises whose answers take time to make: in the tables are functions that make them
 
@@ -873,6 +875,13 @@ CONSTANTS = {
     "small_cnn": [lambda: 0, lambda: 0.97, list, lambda: np.ones((360, 10)), lambda: {"accuracy": 0.97}],
 }
 
+for table, more in (
+    (RIGHT, test_exercises_03.RIGHT),
+    (WRONG, test_exercises_03.WRONG),
+    (CONSTANTS, test_exercises_03.CONSTANTS),
+):
+    table.update(more)
+
 
 def stub(*arguments, **named): ...
 
@@ -891,7 +900,7 @@ def stub_with_pass(x):
 
 
 def repeats(exercise) -> int:
-    return 1 if exercise in MADE else REPEATS  # nothing random is in those
+    return FEW.get(exercise, REPEATS)
 
 
 @functools.cache

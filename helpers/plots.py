@@ -29,7 +29,12 @@ MOST_MAPS = 512
 
 
 def show_images(
-    images, *, titles: Sequence[str] | None = None, columns: int | None = None, boxes: Sequence | None = None
+    images,
+    *,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    row_titles: Sequence[str] | None = None,
+    boxes: Sequence | None = None,
 ) -> Figure:
     """Draw images side by side, each pixel at the same scale.
 
@@ -43,6 +48,8 @@ def show_images(
         One for each image.
     columns
         Images in a row; by default up to eight.
+    row_titles
+        One for each row, written to the left of it.
     boxes
         One for each image: None, or ``(top, left, height, width)`` in pixels of a box to frame. What lies outside of
         the image is cut off.
@@ -50,8 +57,8 @@ def show_images(
     Raises
     ------
     ValueError
-        For no images, too few or too many titles or boxes, a wrong rank, NaN, RGB values out of range, or a box that
-        is not four finite numbers with a positive height and width.
+        For no images, too few or too many titles, row titles or boxes, a wrong rank, NaN, RGB values out of range, or a
+        box that is not four finite numbers with a positive height and width.
     """
     if not isinstance(images, (list, tuple)):
         shape = np.shape(images)
@@ -64,6 +71,9 @@ def show_images(
         raise ValueError("images: got none, expected at least one")
     titles = _checked_titles(titles, len(arrays))
     columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
+    rows = math.ceil(len(arrays) / columns)
+    if row_titles is not None and len(row_titles) != rows:
+        raise ValueError(f"row_titles: got {len(row_titles)}, expected {rows}, one for each row")
     boxes = _checked_boxes(boxes, len(arrays))
 
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
@@ -82,10 +92,10 @@ def show_images(
         captions.append(f"{_number(array.min())} … {_number(array.max())}")
     if len(arrays) > 16:
         low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
-        figure = _grid(tiles, columns, titles, boxes=boxes)
+        figure = _grid(tiles, columns, titles, boxes=boxes, row_titles=row_titles)
         figure.supxlabel(f"values {_number(low)} … {_number(high)}", fontsize=9, color="#555555")
         return figure
-    return _grid(tiles, columns, titles, captions, boxes=boxes)
+    return _grid(tiles, columns, titles, captions, boxes=boxes, row_titles=row_titles)
 
 
 def show_pixels(
@@ -275,10 +285,10 @@ def plot_lines(
     x_label: str,
     y_label: str,
     title: str | None = None,
-    log: bool = False,
+    log: str = "",
     markers: bool = True,
 ) -> Figure:
-    """Draw curves over a common `x`, each labelled; both axes logarithmic on request.
+    """Draw curves over a common `x`, each labelled.
 
     Parameters
     ----------
@@ -286,12 +296,17 @@ def plot_lines(
         The common positions, one number for each value of a curve.
     lines
         Values by label; NaN leaves a gap.
+    log
+        Which axes are logarithmic: ``""``, ``"x"`` or ``"xy"``.
 
     Raises
     ------
     ValueError
-        For no curve, a curve whose length is not that of `x`, or an `x` that a logarithmic axis cannot show.
+        For no curve, a curve whose length is not that of `x`, another `log`, or an `x` that a logarithmic axis cannot
+        show.
     """
+    if log not in ("", "x", "xy"):
+        raise ValueError(f"log: got {log!r}, expected '', 'x' or 'xy'")
     x = check_array("x", x, (1,))
     if log and x.min() <= 0:
         raise ValueError(f"x: got {_number(x.min())}, expected more than 0 on a logarithmic axis")
@@ -305,7 +320,7 @@ def plot_lines(
         marker = "osD^vP*"[index % 7] if markers else None
         ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
     if log:
-        ax.set(xscale="log", yscale="log")
+        ax.set(xscale="log", yscale="log" if log == "xy" else "linear")
         ax.set_xticks(x, labels=[_number(value) for value in x], minor=False)
         ax.set_xticks([], minor=True)
     elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
@@ -318,22 +333,39 @@ def plot_lines(
     return figure
 
 
-def plot_bars(values: Mapping[str, float], *, x_label: str, log: bool = False) -> Figure:
+def plot_bars(
+    values: Mapping[str, float], *, x_label: str, log: bool = False, errors: Mapping[str, float] | None = None
+) -> Figure:
     """Draw labelled horizontal bars, first on top, each with its number.
+
+    Parameters
+    ----------
+    values
+        Lengths by label.
+    errors
+        By label, half the length of an error bar.
 
     Raises
     ------
     ValueError
-        For no values, NaN, or values that are not positive on a logarithmic axis.
+        For no values, NaN, values that are not positive on a logarithmic axis, errors that are negative or of other
+        labels.
     """
     if not values:
         raise ValueError("values: got none, expected at least one bar")
     lengths = check_array("values", list(values.values()), (1,)).tolist()
     if log and min(lengths) <= 0:
         raise ValueError(f"values: got {min(lengths)}, expected more than 0 on a logarithmic axis")
+    spread = None
+    if errors is not None:
+        if list(errors) != list(values):
+            raise ValueError(f"errors: got {', '.join(errors)}, expected {', '.join(values)}, as in values")
+        spread = check_array("errors", list(errors.values()), (1,))
+        if spread.min() < 0:
+            raise ValueError(f"errors: got {_number(spread.min())}, expected lengths from 0")
     figure = _figure(WIDTH * 0.75, 0.42 * len(values) + 0.9)
     ax = figure.add_subplot()
-    bars = ax.barh(list(values), lengths, color=PALETTE[0])
+    bars = ax.barh(list(values), lengths, color=PALETTE[0], xerr=spread, ecolor=PALETTE[4], capsize=3)
     ax.bar_label(bars, labels=[_number(length) for length in lengths], padding=4)
     ax.invert_yaxis()
     if log:
@@ -432,7 +464,7 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     colours[np.eye(count, dtype=bool)] = 0.85
     names = [str(name) for name in class_names]
     font = max(4, min(9, 300 / count))
-    name_room = max(TextPath((0, 0), f"{name}.", size=font).get_extents().x1 for name in names) / 72  # inches
+    name_room = max(_text_width(name, font) for name in names)
     cell = min(0.6, 5 / count, (WIDTH - 1.8 - name_room) / count)
     is_wide = name_room > 0.9 * cell
     figure = _figure(
@@ -457,6 +489,98 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     ax.set(xlabel="predicted class", ylabel="true class")
     _colourbar(figure, ERRORS, 0, 100 * limit)
     figure.axes[1].set_ylabel("errors, % of the true class", fontsize=8)
+    return figure
+
+
+def plot_heat_map(
+    values,
+    *,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    x_label: str,
+    y_label: str,
+    title: str | None = None,
+    low: float = 0,
+    high: float = 1,
+) -> Figure:
+    """Draw a table of numbers, each in a cell coloured by its value.
+
+    Parameters
+    ----------
+    values
+        ``(rows, columns)``.
+    row_names, column_names
+        One for each row and column.
+    low, high
+        The values at the two ends of the colours.
+
+    Raises
+    ------
+    ValueError
+        For another rank, NaN, a wrong number of names, or `low` that is not below `high`.
+    """
+    values = check_array("values", values, (2,))
+    named = {"row_names": row_names, "column_names": column_names}
+    for (name, names), expected in zip(named.items(), values.shape, strict=True):
+        if len(names) != expected:
+            raise ValueError(f"{name}: got {len(names)}, expected {expected}, as many as in values")
+    if not low < high:
+        raise ValueError(f"low: got {_number(low)}, expected less than high, {_number(high)}")
+    rows, columns = values.shape
+    font = 9
+    beside, below = (max(_text_width(name, font) for name in names) for names in (row_names, column_names))
+    cell = min(0.62, (WIDTH - 1.6 - beside) / columns)
+    is_wide = below > 0.95 * cell
+    height = rows * min(cell, 0.42) + (below if is_wide else 0.2) + (0.9 if title else 0.6)
+    figure = _figure(columns * cell + beside + 1.6, height)
+    ax = figure.add_subplot()
+    colours = _colours(values, SEQUENTIAL, low, high)
+    ax.imshow(colours, interpolation="nearest", aspect="auto")
+    dark = colours @ (0.299, 0.587, 0.114) < 0.5
+    for row, column in np.ndindex(rows, columns):
+        colour = "white" if dark[row, column] else "black"
+        text = f"{values[row, column]:.2f}".replace("-", "−")
+        number_font = min(10, 72 * cell / (0.65 * len(text) + 0.7))
+        ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=colour)
+    ax.set_xticks(range(columns), labels=column_names, fontsize=font, rotation=90 if is_wide else 0)
+    ax.set_yticks(range(rows), labels=row_names, fontsize=font)
+    ax.tick_params(length=0)
+    ax.set(xlabel=x_label, ylabel=y_label, title=title)
+    _colourbar(figure, SEQUENTIAL, low, high)
+    return figure
+
+
+def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], *, title: str | None = None) -> Figure:
+    """Draw who worked when: a lane for each worker, a bar for each piece of work, in turns of two colours.
+
+    Parameters
+    ----------
+    lanes
+        Pieces of work, ``(start, end)`` in seconds, by worker; time is counted from the first start.
+
+    Raises
+    ------
+    ValueError
+        For no work at all, or a piece that ends before it starts.
+    """
+    pieces = [piece for work in lanes.values() for piece in work]
+    if not pieces:
+        raise ValueError("lanes: got none, expected at least one piece of work")
+    times = check_array("lanes", pieces, (2,))
+    if times.shape[1] != 2 or (times[:, 1] < times[:, 0]).any():
+        raise ValueError("lanes: expected pairs (start, end), the end not before the start")
+    origin = times.min()
+    figure = _figure(WIDTH, 0.5 * len(lanes) + (1.1 if title else 0.8))
+    ax = figure.add_subplot()
+    for lane, work in enumerate(lanes.values()):
+        bars = [(1000 * (start - origin), 1000 * (end - start)) for start, end in work]
+        ax.broken_barh(bars, (lane - 0.35, 0.7), facecolors=[PALETTE[0], PALETTE[5]], edgecolor="white")
+    ax.set_yticks(range(len(lanes)), labels=list(lanes))
+    ax.invert_yaxis()
+    ax.set_xlim(left=0)
+    ax.set(xlabel="milliseconds", title=title)
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -509,6 +633,11 @@ def plot_calibration(confidence, correct) -> Figure:
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _text_width(text: str, font: float) -> float:
+    """In inches."""
+    return TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -564,14 +693,16 @@ def _grid(
     captions: Sequence[str] | None = None,
     marks: Sequence[str] | None = None,
     boxes: Sequence | None = None,
+    row_titles: Sequence[str] | None = None,
 ) -> Figure:
-    """Compose RGB tiles into one picture and draw it once; texts go above, below and onto the tiles."""
+    """Compose RGB tiles into one picture and draw it once; texts go above, below, beside and onto the tiles."""
     columns = min(columns, len(tiles))
+    beside = max(_text_width(text, 9) for text in row_titles) + 0.1 if row_titles else 0  # inches
     rows = math.ceil(len(tiles) / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
     # As large as a slide allows, and no smaller than can be seen, however many rows somebody asks for.
-    tile_width = max(0.05, min((WIDTH - 0.8) / columns, 2.6, 4.2 / rows * width / height))
+    tile_width = max(0.05, min((WIDTH - 0.8 - beside) / columns, 2.6, 4.2 / rows * width / height))
     longest = max(map(len, titles)) if titles else 1
     font = max(4, min(10, 115 * tile_width / max(longest, 4)))
     caption_font = min(8, 6 * tile_width) if captions else 0
@@ -595,10 +726,16 @@ def _grid(
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
 
+    if row_titles:
+        canvas = np.pad(canvas, ((0, 0), (math.ceil(beside / pixel), 0), (0, 0)), constant_values=1)
+        places = [(centre + math.ceil(beside / pixel), upper, lower) for centre, upper, lower in places]
     figure = _figure(max(canvas.shape[1] * pixel + 0.15, 1.2), canvas.shape[0] * pixel + 0.1)
     ax = figure.add_subplot()
     ax.imshow(canvas, interpolation="nearest", aspect="equal")
     ax.axis("off")
+    for row, text in enumerate(row_titles or ()):
+        middle = row * step_y + top + height * factor / 2
+        ax.text(math.ceil((beside - 0.06) / pixel), middle, text, ha="right", va="center", fontsize=9)
     for index, (centre, upper, lower) in enumerate(places):
         if titles and titles[index]:
             ax.text(centre - 0.5, upper - top * 0.15, titles[index], ha="center", va="bottom", fontsize=font)

@@ -54,6 +54,10 @@ def colours_of_tiles(figure: Figure, rows: int, columns: int) -> np.ndarray:
     return picture[np.ix_(y, x)]
 
 
+def rows_and_columns(rows: int, columns: int) -> dict:
+    return {"row_names": names(rows, "RandAugment"), "column_names": names(columns, "illumination")}
+
+
 HISTORY = {
     "accuracy": [0.2, 0.5, 0.6, 0.7],
     "loss": [2.0, 1.0, 0.8, 0.5],
@@ -100,12 +104,18 @@ FIGURES = {
     "zero filters": lambda: plots.plot_filters(np.zeros((3, 3))),
     "maps": lambda: plots.plot_feature_maps(normal(9, 7, 5), titles=list("abcde")),
     "maps, each": lambda: plots.plot_feature_maps(normal(9, 7, 5) * np.arange(5), each=True, columns=2),
-    "lines": lambda: plots.plot_lines([1, 2, 4], {"a": [1, 2, np.nan], "b": [3, 2, 1]}, **LABELS, log=True),
+    "lines": lambda: plots.plot_lines([1, 2, 4], {"a": [1, 2, np.nan], "b": [3, 2, 1]}, **LABELS, log="xy"),
     "bars": lambda: plots.plot_bars({"one": 1, "many": 123_456}, x_label="parameters", log=True),
+    "bars with errors": lambda: plots.plot_bars({"a": 1, "b": 2}, x_label="x", errors={"a": 0, "b": 0.5}),
     "boxes": lambda: plots.show_images(normal(20, 8, 8), boxes=[None, (1, 2, 3, 4)] * 10),
 }
 # Those whose labels stand outside of the Axes, where they could be cut off
 LABELLED = {
+    "rows": lambda: plots.show_images(normal(48, 8, 8), columns=16, row_titles=names(3, "RandomTranslation")),
+    "two rows": lambda: plots.show_images(normal(6, 8, 8), columns=4, row_titles=["one", "the second"]),
+    "heat map": lambda: plots.plot_heat_map(normal(3, 11), **LABELS, **rows_and_columns(3, 11), low=-3, high=3),
+    "a cell": lambda: plots.plot_heat_map([[0.5]], **LABELS, **rows_and_columns(1, 1)),
+    "timeline": lambda: plots.plot_timeline({"the pipeline": [(0, 1), (2, 3)], "network": [(1, 2)]}, title="t"),
     "history": lambda: plots.plot_history(HISTORY),
     "one epoch": lambda: plots.plot_history(longer(1)),
     "200 epochs": lambda: plots.plot_history(longer(200)),
@@ -462,9 +472,16 @@ def test_whole_positions_have_ticks_at_whole_numbers(x, whole):
 
 
 def test_one_line_needs_no_legend():
-    (ax,) = plots.plot_lines([1, 2], {"a": [1, 2]}, **LABELS, log=True).axes
+    (ax,) = plots.plot_lines([1, 2], {"a": [1, 2]}, **LABELS).axes
     assert ax.get_legend() is None
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize("log, scales", [("", ("linear", "linear")), ("x", ("log", "linear")), ("xy", ("log", "log"))])
+def test_axes_are_logarithmic_on_request(log, scales):
+    (ax,) = plots.plot_lines([50, 800], {"a": [1, 2]}, **LABELS, log=log).axes
+    assert (ax.get_xscale(), ax.get_yscale()) == scales
+    if log:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["50", "800"]
 
 
 def test_every_line_looks_different():
@@ -482,6 +499,53 @@ def test_bars_carry_their_numbers_first_on_top():
     assert ax.get_xlabel() == "parameters"
     assert ax.get_xscale() == "linear"
     assert plots.plot_bars({"a": 1}, x_label="x", log=True).axes[0].get_xscale() == "log"
+
+
+def test_error_bars_reach_as_far_either_way():
+    (ax,) = plots.plot_bars({"a": 0.5, "b": 0.8}, x_label="x", errors={"a": 0.1, "b": 0}).axes
+    assert [text.get_text() for text in ax.texts] == ["0.5", "0.8"]
+    (lines,) = ax.collections
+    ends = np.array([segment[:, 0] for segment in lines.get_segments()])
+    np.testing.assert_allclose(ends, [[0.4, 0.6], [0.8, 0.8]])
+
+
+def test_a_heat_map_has_each_number_in_its_cell_on_one_scale():
+    values = np.array([[0, 0.25, 0.5], [0.75, 1, -0.5]])
+    figure = plots.plot_heat_map(
+        values, row_names=["top", "low"], column_names="abc", x_label="tested", y_label="trained", low=-1, high=1
+    )
+    ax = figure.axes[0]
+    places = {tuple(text.get_position()): text.get_text() for text in ax.texts}
+    assert places[1, 0] == "0.25" and places[2, 1] == "−0.50"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["top", "low"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b", "c"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tested", "trained")
+    colours = np.asarray(ax.images[0].get_array())
+    expected = plt.get_cmap(plots.SEQUENTIAL)((values + 1) / 2)[..., :3]
+    np.testing.assert_allclose(colours, expected, atol=0.01)
+    for text in ax.texts:  # legible: dark on light and light on dark
+        column, row = text.get_position()
+        assert text.get_color() == ("white" if colours[row, column] @ (0.299, 0.587, 0.114) < 0.5 else "black")
+
+
+def test_a_timeline_counts_milliseconds_from_the_first_start():
+    (ax,) = plots.plot_timeline({"a": [(5.0, 5.1), (5.3, 5.35)], "b": [(5.1, 5.3)]}, title="two").axes
+    spans = [[path.get_extents().intervalx for path in lane.get_paths()] for lane in ax.collections]
+    np.testing.assert_allclose(spans[0], [[0, 100], [300, 350]])
+    np.testing.assert_allclose(spans[1], [[100, 300]])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.yaxis_inverted() and ax.get_title() == "two" and ax.get_xlabel() == "milliseconds"
+
+
+def test_rows_have_their_names_beside_them():
+    figure = plots.show_images(normal(6, 8, 8), columns=3, row_titles=["first", "second"])
+    words = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert words["first"][1] < words["second"][1] and words["first"][0] == words["second"][0]
+    picture = canvas(figure)
+    left = np.flatnonzero((picture != 1).any(axis=(0, 2)))[0]
+    assert words["first"][0] < left  # right-aligned, so all of it stands to the left of the images
+    rows = len(picture) // 2
+    assert 0 < words["first"][1] < rows < words["second"][1]
 
 
 # A training
@@ -742,7 +806,8 @@ def refused(message: str, function, *arguments, **named):
         refused("x: got an array with NaN", plots.plot_lines, NAN[0], {"a": [1, 2, 3]}, **LABELS),
         refused("lines: got none", plots.plot_lines, [1, 2], {}, **LABELS),
         refused("lines['a']: got 3 values, expected 2", plots.plot_lines, [1, 2], {"a": [1, 2, 3]}, **LABELS),
-        refused("x: ", plots.plot_lines, [0, 1], {"a": [1, 2]}, **LABELS, log=True),
+        refused("x: ", plots.plot_lines, [0, 1], {"a": [1, 2]}, **LABELS, log="x"),
+        refused("log: got True, expected", plots.plot_lines, [1, 2], {"a": [1, 2]}, **LABELS, log=True),
         refused("boxes: got 1, expected 2, one for each image", plots.show_images, [RAMP, RAMP], boxes=[None]),
         refused("boxes[1]: got (1, 2, 3), expected (top,", plots.show_images, [RAMP, RAMP], boxes=[None, (1, 2, 3)]),
         refused("boxes[0]: got (0, 0, 0, 2), expected a pos", plots.show_images, [RAMP], boxes=[(0, 0, 0, 2)]),
@@ -768,6 +833,18 @@ def refused(message: str, function, *arguments, **named):
         refused("correct: got 7, expected True or False", plots.plot_calibration, [0.5, 0.7], [1, 7]),
         refused("correct: got 3 values, expected 2", plots.plot_calibration, [0.5, 0.7], [True, False, True]),
         refused("correct: got a 2-D array", plots.plot_calibration, [0.5, 0.7], [[True, False]]),
+        refused("row_titles: got 1, expected 2", plots.show_images, normal(4, 8, 8), columns=3, row_titles=["a"]),
+        refused("errors: got b, expected a", plots.plot_bars, {"a": 1}, x_label="x", errors={"b": 1}),
+        refused("errors: got −1, expected", plots.plot_bars, {"a": 1}, x_label="x", errors={"a": -1}),
+        refused("errors: ", plots.plot_bars, {"a": 1}, x_label="x", errors={"a": float("nan")}),
+        refused("values: got a 1-D array", plots.plot_heat_map, [1, 2], **LABELS, **rows_and_columns(1, 2)),
+        refused("values: got an array with NaN", plots.plot_heat_map, [[np.nan]], **LABELS, **rows_and_columns(1, 1)),
+        refused("row_names: got 2, expected 1", plots.plot_heat_map, [[1, 2]], **LABELS, **rows_and_columns(2, 2)),
+        refused("column_names: got 1, expected 2", plots.plot_heat_map, [[1, 2]], **LABELS, **rows_and_columns(1, 1)),
+        refused("low: got 1, expected less", plots.plot_heat_map, [[1]], **LABELS, **rows_and_columns(1, 1), low=1),
+        refused("lanes: got none", plots.plot_timeline, {"a": []}),
+        refused("lanes: expected pairs", plots.plot_timeline, {"a": [(2, 1)]}),
+        refused("lanes: expected pairs", plots.plot_timeline, {"a": [(1, 2, 3)]}),
         refused("values: got none", plots.plot_bars, {}, x_label="x"),
         refused("values: got 0, expected more than 0", plots.plot_bars, {"a": 1, "b": 0}, x_label="x", log=True),
         refused("values: ", plots.plot_bars, {"a": float("nan")}, x_label="x"),

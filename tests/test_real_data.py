@@ -178,3 +178,11 @@ def test_street_scenes_with_masks(tmp_path):
 
 def test_notebook_02_runs_on_mnist(cache):
     execute("02_building_cnns_with_keras", DATASET="mnist")
+
+
+def test_notebook_03_runs_on_cifar10(cache):
+    execute("03_preprocessing_and_augmentation", DATASET="cifar10")
+
+
+def test_notebook_03_runs_on_a_folder_of_photographs():
+    execute("03_preprocessing_and_augmentation", DATASET=str(DATA / "flower_photos"))

@@ -636,8 +636,8 @@ def plot_calibration(confidence, correct) -> Figure:
 
 
 def _text_width(text: str, font: float) -> float:
-    """In inches."""
-    return TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72
+    """In inches, rounded up, so that versions of a font that differ by a hair give figures of one size."""
+    return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -75,7 +75,7 @@ def test_a_normalised_digit_fills_20_pixels_around_its_centre_of_mass(lesson, pl
 def test_the_circle_is_measured_as_it_was_drawn(lesson):
     picture = Image.new("RGB", (60, 50))
     ImageDraw.Draw(picture).rectangle((10, 5, 29, 44), fill=(245, 160, 60))
-    assert lesson["box_of_circle"](np.asarray(picture)) == (20, 40)
+    assert lesson["size_of_circle"](np.asarray(picture)) == (20, 40)
 
 
 def test_coins_cannot_be_foretold_but_by_a_leak(lesson):
@@ -212,7 +212,8 @@ def table(name: str) -> list[dict]:
 
 def test_the_stored_matrix_is_complete(lesson):
     rows = table("augmentation_matrix")
-    ways, tests = list(lesson["augmentations"]()), ["tidy", *NUISANCES, "all at once"]
+    ways = [*lesson["augmentations"](), "six, 10 times as long"]
+    tests = ["tidy", *NUISANCES, "all at once"]
     expected = [(way, test, str(seed)) for seed in range(5) for way in ways for test in tests]
     assert [(row["trained_with"], row["tested_under"], row["seed"]) for row in rows] == expected
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
@@ -220,9 +221,11 @@ def test_the_stored_matrix_is_complete(lesson):
 
 def test_the_stored_curves_are_complete():
     rows = table("augmentation_sizes")
-    cases = {(row["trained"], int(row["images"]), int(row["seed"])) for row in rows}
-    sizes = (50, 100, 200, 400, 800, 1_600, 3_200)
-    assert cases == {(way, size, seed) for way in ("plain", "augmented") for size in sizes for seed in range(5)}
+    cases = {(row["trained"], int(row["images"]), int(row["batches"]), int(row["seed"])) for row in rows}
+    lengths = [*((size, 500) for size in (50, 100, 200, 400, 800, 1_600, 3_200)), (3_200, 2_000)]
+    assert cases == {
+        (way, *length, seed) for way in ("plain", "augmented") for length in lengths for seed in range(5)
+    }
     assert len(rows) == len(cases)
 
 

@@ -1,4 +1,4 @@
-"""The functions and layers of notebook 02, just as students see them; and the notebook with other seeds."""
+"""The functions and layers of notebook 02, just as students see them."""
 
 import keras
 import numpy as np
@@ -6,8 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import signal, special
 
-import refresh
-from notebook_code import definitions, execute
+from notebook_code import definitions
 
 NAME = "02_building_cnns_with_keras"
 TABLE = np.array([[(i + o) % 6 < 3 for o in range(16)] for i in range(6)], int)
@@ -188,27 +187,3 @@ def test_a_prepared_digit_lies_in_the_middle_and_keeps_its_proportions(prepare):
 def test_what_is_no_drawing_is_refused_with_a_reason(prepare, grey, reason):
     with pytest.raises(ValueError, match=f"grey: .*{reason}"):
         prepare(grey)
-
-
-# The whole notebook again
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
-def test_claims_hold_with_other_seeds(seed):
-    execute(NAME, SEED=seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variables", [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_NUM_INTRAOP_THREADS": "1"}], ids=str)
-def test_claims_hold_without_onednn_and_on_one_core(variables, monkeypatch):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    execute(NAME)
-
-
-def test_another_value_reaches_the_notebook():
-    with pytest.raises(refresh.RefreshError, match="no such set"):
-        execute(NAME, DATASET="no such set")
-    with pytest.raises(ValueError, match="SEEDS: got a name"):
-        execute(NAME, SEEDS=1)

@@ -1,4 +1,4 @@
-"""The functions of notebook 03, just as students see them; its stored results; and the notebook with other seeds."""
+"""The functions of notebook 03, just as students see them, and its stored results."""
 
 import csv
 
@@ -12,7 +12,7 @@ from scipy import ndimage
 from sklearn.neighbors import KNeighborsClassifier
 
 from helpers import scenes
-from notebook_code import definitions, execute
+from notebook_code import definitions
 from notebook_rules import ROOT
 
 NAME = "03_preprocessing_and_augmentation"
@@ -227,20 +227,3 @@ def test_the_stored_curves_are_complete():
         (way, *length, seed) for way in ("plain", "augmented") for length in lengths for seed in range(5)
     }
     assert len(rows) == len(cases)
-
-
-# The whole notebook again
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
-def test_claims_hold_with_other_seeds(seed):
-    execute(NAME, SEED=seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variables", [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_NUM_INTRAOP_THREADS": "1"}], ids=str)
-def test_claims_hold_without_onednn_and_on_one_core(variables, monkeypatch):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    execute(NAME)

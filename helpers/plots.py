@@ -531,7 +531,7 @@ def plot_heat_map(
     beside, below = (max(_text_width(name, font) for name in names) for names in (row_names, column_names))
     cell = min(0.62, (WIDTH - 1.6 - beside) / columns)
     is_wide = below > 0.95 * cell
-    height = rows * min(cell, 0.42) + (below if is_wide else 0.2) + (0.9 if title else 0.6)
+    height = rows * min(cell, 0.4) + (below if is_wide else 0.2) + (0.9 if title else 0.6)
     figure = _figure(columns * cell + beside + 1.6, height)
     ax = figure.add_subplot()
     colours = _colours(values, SEQUENTIAL, low, high)

@@ -474,11 +474,11 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     ax = figure.add_subplot()
     ax.imshow(colours, interpolation="nearest")
     if count <= 20:
-        dark = colours @ (0.299, 0.587, 0.114) < 0.5
+        ink = _ink(colours)
         for row, column in np.argwhere(matrix):
-            text, colour = f"{matrix[row, column]:.0f}", "white" if dark[row, column] else "black"
+            text = f"{matrix[row, column]:.0f}"
             number_font = min(11, 72 * cell / (0.65 * len(text) + 0.7))
-            ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=colour)
+            ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=ink[row, column])
     ax.set_xticks(range(count), labels=names, fontsize=font, rotation=90 if is_wide else 0)
     ax.set_yticks(range(count), labels=names, fontsize=font)
     ax.tick_params(length=0)
@@ -536,12 +536,11 @@ def plot_heat_map(
     ax = figure.add_subplot()
     colours = _colours(values, SEQUENTIAL, low, high)
     ax.imshow(colours, interpolation="nearest", aspect="auto")
-    dark = colours @ (0.299, 0.587, 0.114) < 0.5
+    ink = _ink(colours)
     for row, column in np.ndindex(rows, columns):
-        colour = "white" if dark[row, column] else "black"
         text = f"{values[row, column]:.2f}".replace("-", "−")
         number_font = min(10, 72 * cell / (0.65 * len(text) + 0.7))
-        ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=colour)
+        ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=ink[row, column])
     ax.set_xticks(range(columns), labels=column_names, fontsize=font, rotation=90 if is_wide else 0)
     ax.set_yticks(range(rows), labels=row_names, fontsize=font)
     ax.tick_params(length=0)
@@ -681,6 +680,11 @@ def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.
     return plt.get_cmap(colour_map)(Normalize(low, high)(array.astype(float)))[..., :3]
 
 
+def _ink(colours: np.ndarray) -> np.ndarray:
+    """What to write in on each of these colours: white on dark ones, black on light ones."""
+    return np.where(colours @ (0.299, 0.587, 0.114) < 0.5, "white", "black")
+
+
 def _columns(count: int) -> int:
     """Tiles in a row of a grid about twice as wide as high."""
     return min(count, max(8, math.ceil(math.sqrt(2 * count))))
@@ -714,21 +718,19 @@ def _grid(
     pixel = tile_width / (width * factor)
     top, bottom, side = (max(2, math.ceil(inches / pixel)) for inches in (above, below, gap))
     step_y, step_x = height * factor + top + bottom, width * factor + side
-    canvas = np.ones((rows * step_y, columns * step_x, 3), dtype=np.float32)
+    indent = math.ceil(beside / pixel)
+    canvas = np.ones((rows * step_y, indent + columns * step_x, 3), dtype=np.float32)
     places = []
     for index, tile in enumerate(tiles):
         tile = tile.repeat(factor, axis=0).repeat(factor, axis=1)
         y = index // columns * step_y + top + (height * factor - tile.shape[0]) // 2
-        x = index % columns * step_x + side // 2 + (width * factor - tile.shape[1]) // 2
+        x = indent + index % columns * step_x + side // 2 + (width * factor - tile.shape[1]) // 2
         canvas[y - 1 : y + tile.shape[0] + 1, x - 1 : x + tile.shape[1] + 1] = 0.7  # a thin frame
         if boxes and boxes[index] is not None:
             _frame(tile, [factor * edge for edge in boxes[index]], math.ceil(FRAME / pixel))
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
 
-    if row_titles:
-        canvas = np.pad(canvas, ((0, 0), (math.ceil(beside / pixel), 0), (0, 0)), constant_values=1)
-        places = [(centre + math.ceil(beside / pixel), upper, lower) for centre, upper, lower in places]
     figure = _figure(max(canvas.shape[1] * pixel + 0.15, 1.2), canvas.shape[0] * pixel + 0.1)
     ax = figure.add_subplot()
     ax.imshow(canvas, interpolation="nearest", aspect="equal")
@@ -801,10 +803,9 @@ def _draw_numbers(ax, array: np.ndarray, scale: tuple, cell: float) -> None:
     ax.imshow(colours, interpolation="nearest")
     texts = [_number(value) for value in array.flat]
     font = min(11, 72 * cell / (0.75 * max(map(len, texts)) + 0.6))
-    dark = colours @ (0.299, 0.587, 0.114) < 0.5
+    ink = _ink(colours)
     for (row, column), text in zip(np.ndindex(*array.shape), texts, strict=True):
-        colour = "white" if dark[row, column] else "black"
-        ax.text(column, row, text, ha="center", va="center", fontsize=font, color=colour)
+        ax.text(column, row, text, ha="center", va="center", fontsize=font, color=ink[row, column])
     ax.set_xticks(np.arange(-0.5, array.shape[1]), labels=[])
     ax.set_yticks(np.arange(-0.5, array.shape[0]), labels=[])
     ax.grid(color="#999999", linewidth=0.5)

@@ -47,8 +47,8 @@ def matrix(lesson: dict) -> list[dict]:
             keras.utils.set_random_seed(seed)
             net = lesson["train_cnn"](tidy.images, tidy.labels, augment, steps)
             for name, test in tests.items():
-                accuracy = (net.predict(test.images, batch_size=500, verbose=0).argmax(axis=1) == test.labels).mean()
-                rows.append({"trained_with": way, "tested_under": name, "seed": seed, "accuracy": f"{accuracy:.3f}"})
+                accuracy = _accuracy(net, test.images, test.labels)
+                rows.append({"trained_with": way, "tested_under": name, "seed": seed, "accuracy": accuracy})
             print(seed, way, *(row["accuracy"] for row in rows[-len(tests) :]), flush=True)
     return rows
 
@@ -63,12 +63,17 @@ def sizes(lesson: dict) -> list[dict]:
             for name, augment in (("plain", None), ("augmented", lesson["gentle"])):
                 keras.utils.set_random_seed(seed)
                 net = lesson["train_cnn"](data.x_train[:count], data.y_train[:count], augment, steps)
-                called = net.predict(data.x_test, batch_size=500, verbose=0).argmax(axis=1)
-                accuracy = (called == data.y_test).mean()
+                accuracy = _accuracy(net, data.x_test, data.y_test)
                 case = {"trained": name, "images": count, "batches": steps, "seed": seed}
-                rows.append({**case, "accuracy": f"{accuracy:.3f}"})
+                rows.append({**case, "accuracy": accuracy})
             print(seed, count, steps, *(row["accuracy"] for row in rows[-2:]), flush=True)
     return rows
+
+
+def _accuracy(net: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
+    """As the tables have it: three digits."""
+    called = net.predict(images, batch_size=500, verbose=0).argmax(axis=1)
+    return f"{(called == labels).mean():.3f}"
 
 
 def write(name: str, rows: list[dict]) -> None:

@@ -1,4 +1,4 @@
-"""What a model is and does: its sizes layer by layer, its feature maps, and the pixels that a unit sees.
+"""What a model is and does: its sizes and costs, its feature maps, and the pixels that a unit sees.
 
 Every function works on Sequential and functional models, nested ones included, and leaves the model as it was.
 Layers are called by their names; one inside a nested model is ``"inner/conv"``, a layer's second use ``"conv#2"``.
@@ -16,14 +16,17 @@ import numpy as np
 
 from .validation import check_array, check_integer, size_text
 
+# Layers that do something in training only.
+_IN_TRAINING = frozenset(
+    "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout AlphaDropout RandomFlip "
+    "RandomRotation RandomZoom RandomTranslation RandomContrast RandomBrightness".split()
+)
 # Layers (and operations such as `x + y`) whose output at a place depends on that place only, and makes no new units.
-_IN_PLACE = frozenset(
+_IN_PLACE = _IN_TRAINING | frozenset(
     "InputLayer Identity Activation ReLU LeakyReLU PReLU ELU Softmax BatchNormalization Normalization "
-    "UnitNormalization Rescaling Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise "
-    "GaussianDropout AlphaDropout ActivityRegularization RandomFlip RandomRotation RandomZoom RandomTranslation "
-    "RandomContrast RandomBrightness Add Subtract Multiply Average Maximum Minimum Concatenate Divide TrueDivide "
-    "Power Negative Absolute Square Sqrt Rsqrt Exp Log Clip Cast Relu Relu6 LeakyRelu Elu Selu Gelu Silu Sigmoid "
-    "HardSigmoid HardSilu Softplus Softsign LogSoftmax Tanh".split()
+    "UnitNormalization Rescaling ActivityRegularization Add Subtract Multiply Average Maximum Minimum Concatenate "
+    "Divide TrueDivide Power Negative Absolute Square Sqrt Rsqrt Exp Log Clip Cast Relu Relu6 LeakyRelu Elu Selu Gelu "
+    "Silu Sigmoid HardSigmoid HardSilu Softplus Softsign LogSoftmax Tanh".split()
 )
 # Layers that move, repeat or rescale the units there are.
 _REARRANGING = frozenset(
@@ -33,9 +36,13 @@ _REARRANGING = frozenset(
 )
 _CONVOLUTIONS = frozenset(f"{kind}{n}D" for kind in ("Conv", "DepthwiseConv", "SeparableConv") for n in (1, 2, 3))
 _TRANSPOSED = frozenset(f"Conv{n}DTranspose" for n in (1, 2, 3))
+_WITH_KERNELS = _CONVOLUTIONS | _TRANSPOSED | {"Dense"}
+# Layers whose output is the array that came in, with another shape at most.
+_PASSING_ON = frozenset("Identity ActivityRegularization Flatten Reshape ExpandDims Squeeze".split())
 _POOLING = frozenset(f"{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3))
 _GLOBAL_POOLING = frozenset(f"Global{kind}" for kind in _POOLING)
 
+BYTES_PER_VALUE = 4  # float32
 MOST_JACOBIAN_ENTRIES = 100_000_000
 _CHUNK_ENTRIES = 4_000_000
 
@@ -166,18 +173,23 @@ def _connections(step: "_Step") -> tuple[int, int]:
         return units, units * math.prod(layer.pool_size)
     if kind in _GLOBAL_POOLING:
         return units, inputs
-    if kind == "Dense":
-        return units, units * layer.kernel.shape[0]
-    if kind in _TRANSPOSED:
-        return units, inputs * math.prod(layer.kernel.shape[:-1])
-    if kind in _CONVOLUTIONS and kind.startswith("Separable"):
-        kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-        return units, units // layer.filters * kernels
-    if kind in _CONVOLUTIONS and kind.startswith("Depthwise"):
-        return units, units * math.prod(layer.kernel_size)
-    if kind in _CONVOLUTIONS:
-        return units, units * math.prod(layer.kernel.shape[:-1])
+    if kind in _WITH_KERNELS:
+        return units, _kernel_connections(step)
     return _measured_connections(step, units, inputs)
+
+
+def _kernel_connections(step: "_Step") -> int:
+    """The connections of a convolution or Dense layer."""
+    layer, kind = step.operation, step.kind
+    units, inputs = math.prod(step.out_shapes[0]), math.prod(step.in_shapes[0])
+    if kind in _TRANSPOSED:
+        return inputs * math.prod(layer.kernel.shape[:-1])
+    if kind.startswith("Separable"):
+        kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+        return units // layer.filters * kernels
+    if kind.startswith("Depthwise"):
+        return units * math.prod(layer.kernel_size)
+    return units * math.prod(layer.kernel.shape[:-1])
 
 
 def _measured_connections(step: "_Step", units: int, inputs: int) -> tuple[int, int]:
@@ -197,6 +209,115 @@ def _measured_connections(step: "_Step", units: int, inputs: int) -> tuple[int, 
             most, count = max(most, each.max()), count + int(each.sum())
     # A layer that takes each output from one value of an input computes no new units.
     return (units, count) if most > 1 else (0, 0)
+
+
+# Costs
+
+
+def multiply_adds(model) -> dict[str, int]:
+    """Count the multiplications by weights, each with its addition, of each convolution and Dense layer for one image.
+
+    They are the layer's `connections` in `layer_sizes`, by the lectures' formula W·H·K²·I·J: positions in the padding
+    count too. Biases, pooling, normalisation and activations cost none, nor do layers of one's own without weights.
+
+    Parameters
+    ----------
+    model
+        A built Sequential or functional model with one input of fixed size.
+
+    Returns
+    -------
+    dict
+        By layer name, in the order of computation; each use of a layer counts.
+
+    Raises
+    ------
+    ValueError
+        For another model, or a layer with weights that is no convolution, Dense, normalisation or activation.
+    """
+    return {step.name: _kernel_connections(step) for step in _steps(model) if _has_kernel(step)}
+
+
+def depth(model) -> int:
+    """Count the convolutions and Dense layers on the longest path from the input to an output.
+
+    This is the number in names such as VGG-16 and ResNet-50. A separable convolution is one layer, and a layer that
+    is used twice on the path counts twice.
+
+    Parameters
+    ----------
+    model
+        A built Sequential or functional model with one input of fixed size.
+
+    Raises
+    ------
+    ValueError
+        As `multiply_adds`.
+    """
+    steps, outputs = _steps_and_outputs(model)
+    depths = {0: 0}
+    for step in steps:
+        before = max((depths[key] for key in step.inputs), default=0)
+        depths.update(dict.fromkeys(step.outputs, before + _has_kernel(step)))
+    return max(depths[key] for key in outputs)
+
+
+def _has_kernel(step: "_Step") -> bool:
+    """Whether a step is a convolution or Dense layer."""
+    free = step.kind in _IN_PLACE or step.kind in _REARRANGING
+    if not free and step.kind not in _WITH_KERNELS and getattr(step.operation, "weights", ()):
+        raise ValueError(
+            f"model: got layer {step.name!r} ({type(step.operation).__name__}) with weights, whose multiplications "
+            "cannot be counted, expected convolutions, Dense layers, and layers that do not multiply by weights"
+        )
+    return step.kind in _WITH_KERNELS
+
+
+def activation_memory(model, *, training: bool) -> int:
+    """Compute the bytes that the input and the layers' outputs take for one image, at 4 bytes (float32) per value.
+
+    Each layer or operation makes a new array, ReLU and BatchNormalization too; the activation inside
+    ``Conv2D(activation="relu")`` makes none beside the convolution's. Flatten, Reshape and Identity pass their input
+    on, which then stays as long as what they passed on is used. So do, at test time, Dropout and other layers that
+    act in training only. Weights, gradients and a layer's own working memory are not counted.
+
+    Parameters
+    ----------
+    model
+        A built Sequential or functional model with one input of fixed size.
+    training
+        True: all arrays are kept until the backward pass has used them, and their sum is returned; frozen layers
+        and those called with ``training=False`` are counted like the others. False: each is freed after its last use
+        in the order of computation, the model's outputs never, and the most that is there at once is returned: while
+        a layer runs, its inputs, its outputs and all that later layers need.
+
+    Raises
+    ------
+    ValueError
+        For another model, or a `training` that is not True or False.
+    """
+    if not isinstance(training, (bool, np.bool_)):
+        raise ValueError(f"training: got {training!r}, expected True or False")
+    steps, outputs = _steps_and_outputs(model)
+    # The array in which each tensor lies, by the tensor that it was made for, and the values in each array.
+    arrays, sizes = {0: 0}, {0: math.prod(steps[0].image)}
+    for step in steps:
+        acts = training or step.node.arguments.kwargs.get("training")
+        if step.kind in _PASSING_ON or (step.kind in _IN_TRAINING and not acts):
+            arrays.update((new, arrays[old]) for old, new in zip(step.inputs, step.outputs, strict=True))
+        elif step.inputs:
+            arrays.update((key, key) for key in step.outputs)
+            sizes.update((key, math.prod(shape)) for key, shape in zip(step.outputs, step.out_shapes, strict=True))
+    if training:
+        return BYTES_PER_VALUE * sum(sizes.values())
+    last_use = {arrays[key]: index for index, step in enumerate(steps) for key in step.inputs}
+    last_use.update((arrays[key], len(steps)) for key in outputs)
+    alive, most = {0}, 0
+    for index, step in enumerate(steps):
+        alive.update(arrays[key] for key in step.outputs)
+        most = max(most, sum(sizes[array] for array in alive))
+        alive = {array for array in alive if last_use.get(array, -1) > index}
+    return BYTES_PER_VALUE * most
 
 
 # Feature maps
@@ -277,8 +398,9 @@ def receptive_field(model, layer: str) -> Field:
     """Compute the receptive field of a layer's units from kernel sizes, strides, dilations and padding.
 
     With several paths from the input it is the smallest box around them all. Units behind Flatten, Dense or global
-    pooling see the whole image. The formula for a stack is that of Araujo, Norris and Sim, "Computing Receptive
-    Fields of Convolutional Neural Networks", Distill (2019).
+    pooling see the whole image. A layer of one's own changes nothing where it keeps the size of its maps and gradients
+    show that each place sees only itself. The formula for a stack is that of Araujo, Norris and Sim, "Computing
+    Receptive Fields of Convolutional Neural Networks", Distill (2019).
 
     Parameters
     ----------
@@ -338,10 +460,28 @@ def _field_after(step: "_Step", fields: list[Field], whole: Field) -> Field:
             same_grid = all(shape[:2] == after[:2] for shape in step.in_shapes)
             if same_grid and len({field.stride for field in fields}) == 1:
                 return _union(fields)
+        if not kind and _works_place_by_place(step):
+            return fields[0]
     raise ValueError(
         f"layer: got one that sees the image through {step.name!r} ({type(layer).__name__}), whose geometry is "
         "unknown, expected a path of convolutions, pooling, padding and layers that work place by place"
     )
+
+
+def _works_place_by_place(step: "_Step") -> bool:
+    """Whether gradients show that each place of a layer's map sees that place only."""
+    if not len(step.in_shapes) == len(step.out_shapes) == 1 or step.in_shapes[0][:2] != step.out_shapes[0][:2]:
+        return False
+    # What a weight of zeros hides now may be seen after training.
+    if not all(np.any(v) for v in getattr(step.operation, "weights", ()) if v.name not in ("bias", "beta")):
+        return False
+    # From a random half of the places, wanted together, no other place may be seen; on small maps, from several such
+    # halves. One place in the middle would not do: it stays where it is when a map is turned round.
+    rng = np.random.default_rng(0)
+    height, width, channels = step.out_shapes[0]
+    wanted = rng.random((math.ceil(100 / (height * width)), height, width, 1)) < 0.5
+    (seen,) = _seen_inputs(step, np.repeat(wanted, channels, -1).reshape(len(wanted), -1), rng)
+    return bool(seen.any() and not (seen & ~wanted).any())
 
 
 def _rings(layer, window: Sequence[int], shape: tuple) -> list[int]:
@@ -583,7 +723,7 @@ class _Step:
             return [keras.ops.mean(values[0], axis=axes, keepdims=layer.keepdims)]
         if kind in _POOLING and kind.startswith("Max"):
             return [keras.ops.average_pool(values[0], layer.pool_size, layer.strides, layer.padding, layer.data_format)]
-        if kind in _CONVOLUTIONS or kind in _TRANSPOSED or kind == "Dense":
+        if kind in _WITH_KERNELS:
             variables = [[_opened(v) for v in layer.trainable_variables]]
             variables.append([_opened(v) for v in layer.non_trainable_variables])
             return [layer.stateless_call(*variables, values[0])[0]]
@@ -611,10 +751,15 @@ def _filled(node, values: list) -> tuple[list, dict]:
 
 def _steps(model, shape: tuple | None = None) -> list[_Step]:
     """All steps from the input (of `shape`, when the model leaves its size open) to the outputs, nested ones too."""
+    return _steps_and_outputs(model, shape)[0]
+
+
+def _steps_and_outputs(model, shape: tuple | None = None) -> tuple[list[_Step], list[int]]:
+    """The same, and the numbers of the model's outputs."""
     _check_model(model)
     shapes = [tuple(shape or model.inputs[0].shape[1:])]
     steps = []
-    _unfold(model, "", [0], shapes, steps)
+    outputs = _unfold(model, "", [0], shapes, steps)
     uses = collections.Counter()
     for index, step in enumerate(steps):
         if any(None in sizes for sizes in (step.image, *step.out_shapes)):
@@ -625,7 +770,7 @@ def _steps(model, shape: tuple | None = None) -> list[_Step]:
         uses[step.name] += 1
         if uses[step.name] > 1:
             steps[index] = dataclasses.replace(step, name=f"{step.name}#{uses[step.name]}")
-    return steps
+    return steps, outputs
 
 
 def _unfold(model, prefix: str, inputs: list[int], shapes: list[tuple], steps: list[_Step]) -> list[int]:

@@ -103,6 +103,35 @@ class Everywhere(keras.layers.Layer):
         return keras.ops.relu(keras.ops.matmul(keras.ops.reshape(x, (-1, self.kernel.shape[0])), self.kernel) - 0.2)
 
 
+class LocalResponseNorm(keras.layers.Layer):
+    """AlexNet's: divides by a power of the sum of squares over five neighbouring channels."""
+
+    def call(self, x):
+        squares = keras.ops.pad(keras.ops.square(x), ((0, 0), (0, 0), (0, 0), (2, 2)))
+        return x / (2 + 1e-4 * sum(squares[..., i : i + x.shape[-1]] for i in range(5))) ** 0.75
+
+
+class Own(keras.layers.Layer):
+    """Someone's own layer that computes a function."""
+
+    def __init__(self, function, **options):
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+class ZeroAtFirst(keras.layers.Layer):
+    """Adds what a kernel sees, which is zero before training."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(3, 3, shape[-1], shape[-1]), name="kernel", initializer="zeros")
+
+    def call(self, x):
+        return x + keras.ops.conv(x, self.kernel, padding="same")
+
+
 class Subclassed(keras.Model):
     def call(self, x):
         return x
@@ -406,6 +435,250 @@ def test_a_jacobian_is_measured_in_parts(monkeypatch):
     assert inspection.layer_sizes(stack((12, 12, 1), Subsampling()))[0].connections == 144
 
 
+# Costs
+
+
+@pytest.fixture
+def zeros_for_weights(monkeypatch):
+    """Random weights of networks of their full size take seconds."""
+    zeros = lambda self, shape, dtype=None, **_: tf.zeros(shape, dtype)  # noqa: E731
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", zeros)
+
+
+def layer_by_layer(model) -> int:
+    """The multiply-adds of the convolutions and Dense layers of a model without nesting, from its layers' settings."""
+    count = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D):
+            _, height, width, _ = layer.output.shape
+            count += height * width * layer.filters * math.prod(layer.kernel_size) * layer.input.shape[-1]
+        elif isinstance(layer, layers.Dense):
+            count += layer.input.shape[-1] * layer.units
+    return count
+
+
+@pytest.mark.parametrize(
+    "name, count, depth",
+    [
+        ("VGG16", 15_470_264_320, 16),
+        ("VGG19", 19_632_062_464, 19),
+        ("ResNet50", 3_857_973_248, 50),
+        ("DenseNet121", 2_834_161_664, 121),
+    ],
+)
+def test_published_networks_cost_what_is_known(name, count, depth, zeros_for_weights):
+    model = getattr(keras.applications, name)(weights=None)
+    assert sum(inspection.multiply_adds(model).values()) == layer_by_layer(model) == count
+    assert inspection.depth(model) == depth
+
+
+def profiled(model) -> float:
+    """The multiply-adds that TensorFlow counts in the model's graph."""
+    image = tf.TensorSpec((1, *model.input_shape[1:]))
+    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(image).graph
+    profiler = tf.compat.v1.profiler
+    options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation()).with_empty_output()
+    return profiler.profile(graph, options=options.build()).total_float_ops / 2
+
+
+@pytest.mark.parametrize(
+    "shape, kind, settings",
+    [
+        ((9, 8, 6), "Conv2D", {"filters": 4, "kernel_size": (2, 3), "padding": "same"}),
+        ((9, 8, 6), "Conv2D", {"filters": 4, "kernel_size": 3, "strides": 2}),
+        ((9, 8, 6), "DepthwiseConv2D", {"kernel_size": 3, "depth_multiplier": 2, "padding": "same"}),
+        ((9, 8, 6), "SeparableConv2D", {"filters": 4, "kernel_size": 3, "depth_multiplier": 2, "strides": 2}),
+        ((9, 8, 6), "Conv2DTranspose", {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"}),
+        ((9, 6), "Conv1D", {"filters": 4, "kernel_size": 3}),
+        ((9, 8, 6), "Dense", {"units": 4}),
+    ],
+)
+def test_multiply_adds_are_those_of_tensorflow_s_profiler(shape, kind, settings):
+    model = stack(shape, getattr(layers, kind)(**settings, use_bias=False, name="counted"))
+    assert inspection.multiply_adds(model) == {"counted": profiled(model)}
+
+
+def test_multiply_adds_that_the_profiler_does_not_see_by_hand():
+    grouped = stack((9, 8, 6), layers.Conv2D(4, 3, groups=2, name="grouped"))
+    assert inspection.multiply_adds(grouped) == {"grouped": (7 * 6 * 4) * (3 * 3 * 3)}
+    dilated = stack((9, 8, 6), layers.Conv2D(4, 3, dilation_rate=2, name="dilated"))
+    assert inspection.multiply_adds(dilated) == {"dilated": (5 * 4 * 4) * (3 * 3 * 6)}
+
+
+def test_nested_and_shared_layers_cost_each_time_and_in_the_order_of_computation():
+    costs = inspection.multiply_adds(nested_model())
+    assert list(costs)[:3] == ["shared", "shared#2", "inner/conv"]
+    assert list(costs)[-1] == "classes"
+    assert costs == {
+        "shared": 288 * 18,
+        "shared#2": 288 * 18,
+        "inner/conv": 400 * 18,
+        "skip": 100 * 4,
+        "deep": 100 * 36,
+        "classes": 3 * 8,
+    }
+    assert inspection.depth(nested_model()) == 5
+
+
+def test_costs_are_known_without_running_the_model():
+    model = stack((100_000, 100_000, 1), layers.Conv2D(8, 3, padding="same", name="huge"), LocalResponseNorm())
+    assert inspection.multiply_adds(model) == {"huge": 72 * 10**10}
+    assert inspection.depth(model) == 1
+    assert inspection.activation_memory(model, training=True) == 4 * 17 * 10**10
+    assert inspection.activation_memory(model, training=False) == 4 * 16 * 10**10
+
+
+def test_alexnet_has_8_layers_and_googlenet_22():
+    normalised = [LocalResponseNorm(), layers.MaxPooling2D(3, 2)]
+    alexnet = stack(
+        (67, 67, 3),
+        *(layers.Conv2D(2, 11, strides=4), *normalised, layers.Conv2D(2, 5, padding="same"), LocalResponseNorm()),
+        *(layers.Conv2D(2, 3, padding="same", activation="relu") for _ in range(3)),
+        *(layers.MaxPooling2D(3, 2), layers.Flatten(), layers.Dense(2), layers.Dropout(0.5), layers.Dense(2)),
+        layers.Dense(3),
+    )
+    assert inspection.depth(alexnet) == 8
+    inputs = keras.Input((8, 8, 3))
+    x = inputs
+    for size in (7, 1, 3):
+        x = layers.Conv2D(2, size, padding="same")(x)
+    for _ in range(9):
+        branches = [layers.MaxPooling2D(3, 1, padding="same")(x), x, x, x]
+        branches[1:3] = [layers.Conv2D(1, 1)(branch) for branch in branches[1:3]]
+        sizes = (1, 3, 5, 1)
+        x = layers.Concatenate()(
+            [layers.Conv2D(1, k, padding="same")(branch) for k, branch in zip(sizes, branches, strict=True)]
+        )
+    side = layers.Dense(3)(layers.GlobalAveragePooling2D()(branches[0]))
+    googlenet = keras.Model(inputs, [layers.Dense(3)(layers.GlobalAveragePooling2D()(x)), side])
+    assert inspection.depth(googlenet) == 22
+
+
+def chain() -> keras.Model:
+    first = layers.Conv2D(3, 3, padding="same", activation="relu")
+    return stack(
+        (4, 4, 2), first, layers.BatchNormalization(), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(5)
+    )
+
+
+def skip_connection() -> keras.Model:
+    inputs = keras.Input((4, 4, 2))
+    a = layers.Conv2D(2, 1)(inputs)
+    return keras.Model(inputs, layers.Add()([a, layers.Conv2D(2, 1)(layers.Conv2D(8, 1)(a))]))
+
+
+def flattened_and_kept() -> keras.Model:
+    inputs = keras.Input((4, 4, 2))
+    flat = layers.Flatten()(inputs)
+    return keras.Model(inputs, layers.Add()([flat, layers.Dense(32)(layers.Dense(50)(flat))]))
+
+
+def passed_on() -> keras.Model:
+    inputs = keras.Input((4, 4, 2))
+    x = layers.Identity()(layers.Reshape((8, 4))(layers.Flatten()(inputs)))
+    return keras.Model(inputs, keras.ops.squeeze(keras.ops.expand_dims(keras.ops.reshape(x, (-1, 32)), 1), 1))
+
+
+def two_branches() -> keras.Model:
+    inputs = keras.Input((4, 4, 2))
+    pooled = layers.MaxPooling2D()(layers.Conv2D(8, 1)(inputs))
+    return keras.Model(inputs, layers.Concatenate()([pooled, layers.Conv2D(8, 2, strides=2)(inputs)]))
+
+
+def early_output() -> keras.Model:
+    inputs = keras.Input((10,))
+    early = layers.Dense(100)(inputs)
+    return keras.Model(inputs, [early, layers.Dense(80)(layers.Dense(1)(early))])
+
+
+def dropout(**options) -> keras.Model:
+    inputs = keras.Input((10,))
+    x = layers.Dropout(0.5)(layers.Dense(20)(inputs), **options)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize(
+    "make, training, test",
+    [
+        (lambda: stack((10,), layers.Dense(3)), 10 + 3, 10 + 3),
+        (chain, 32 + 48 + 48 + 12 + 5, 48 + 48),
+        (skip_connection, 32 + 32 + 128 + 32 + 32, 32 + 128 + 32),
+        (flattened_and_kept, 32 + 50 + 32 + 32, 32 + 50 + 32),
+        (passed_on, 32, 32),
+        (two_branches, 32 + 128 + 32 + 32 + 64, 32 + 128 + 32),
+        (early_output, 10 + 100 + 1 + 80, 100 + 1 + 80),
+        (dropout, 10 + 20 + 20 + 3, 10 + 20),
+        (lambda: dropout(training=True), 10 + 20 + 20 + 3, 20 + 20),
+    ],
+)
+def test_activation_memory_by_hand(make, training, test):
+    assert inspection.activation_memory(make(), training=True) == 4 * training
+    assert inspection.activation_memory(make(), training=False) == 4 * test
+
+
+def test_activation_memory_of_a_nested_model_is_that_of_its_maps():
+    maps = inspection.feature_maps(nested_model(), np.zeros((1, 12, 12, 2)))
+    assert inspection.activation_memory(nested_model(), training=True) == sum(values.nbytes for values in maps.values())
+    # Largest while the batch normalisation inside runs: two arrays of 10×10×4.
+    assert inspection.activation_memory(nested_model(), training=False) == 4 * 800
+
+
+# (kind, units of a Dense layer, which of the values before); those of other kinds are ignored
+GRAPHS = st.lists(
+    st.tuples(
+        st.sampled_from(["dense", "relu", "dropout", "flatten", "concatenate"]),
+        st.integers(1, 30),
+        st.integers(0, 20),
+        st.integers(0, 20),
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+def simulated(graph: dict, order: list[str], outputs: set, training: bool) -> int:
+    """Hold the arrays by name, drop the names that nothing needs any more, and add up what is left."""
+    held, largest, made = {"input": [7]}, 7, 7
+    for position, name in enumerate(order):
+        kind, size, sources = graph[name]
+        if kind == "flatten" or (kind == "dropout" and not training):
+            held[name] = held[sources[0]]
+        else:
+            held[name] = [size]
+            made += size
+        largest = max(largest, sum({id(array): array[0] for array in held.values()}.values()))
+        needed = outputs.union(*(graph[later][2] for later in order[position + 1 :]))
+        held = {key: array for key, array in held.items() if key in needed}
+    return made if training else largest
+
+
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(specs=GRAPHS, extra=st.sets(st.integers(1, 9)))
+def test_activation_memory_is_that_of_a_simulation(specs, extra):
+    keras.utils.clear_session(free_memory=False)
+    tensors, graph = {"input": keras.Input((7,))}, {}
+    for index, (kind, units, *picks) in enumerate(specs):
+        sources = [list(tensors)[pick % len(tensors)] for pick in picks][: 2 if kind == "concatenate" else 1]
+        name = f"{kind}{index}"
+        layer = {
+            "dense": lambda name=name, units=units: layers.Dense(units, name=name),
+            "relu": lambda name=name: layers.ReLU(name=name),
+            "dropout": lambda name=name: layers.Dropout(0.5, name=name),
+            "flatten": lambda name=name: layers.Flatten(name=name),
+            "concatenate": lambda name=name: layers.Concatenate(name=name),
+        }[kind]()
+        values = [tensors[source] for source in sources]
+        tensors[name] = layer(values if kind == "concatenate" else values[0])
+        graph[name] = (kind, tensors[name].shape[-1], sources)
+    used = {source for _, _, sources in graph.values() for source in sources}
+    outputs = {name for index, name in enumerate(tensors) if index and (name not in used or index in extra)}
+    model = keras.Model(tensors["input"], [tensors[name] for name in sorted(outputs)])
+    order = [layer.name for layer in model.layers if layer.name in graph]
+    found = [inspection.activation_memory(model, training=training) for training in (False, True)]
+    assert found == [4 * simulated(graph, order, outputs, training) for training in (False, True)]
+    assert found[0] <= found[1]
+
+
 # Feature maps
 
 
@@ -536,6 +809,44 @@ def test_normalization_over_a_map_sees_all_of_it():
     assert repr(inspection.receptive_field(model, "map")) == "Field 8×8, the whole image"
     assert inspection.measured_field(model, "place", 0, 1) == (0, 1, 3, 3)
     assert inspection.measured_field(model, "map", 0, 1) == (0, 0, 8, 8)
+
+
+def test_a_layer_of_one_s_own_that_works_place_by_place_leaves_the_field_as_it_is():
+    def model(*own):
+        first = layers.Conv2D(6, 11, strides=4)
+        return stack((67, 59, 3), first, *own, layers.MaxPooling2D(3, 2), layers.Conv2D(4, 3, name="end"))
+
+    own = model(LocalResponseNorm(name="own"), Shift(name="shift"))
+    own.get_layer("shift").set_weights([np.zeros(6)])
+    assert inspection.receptive_field(own, "end") == inspection.receptive_field(model(), "end")
+    assert inspection.measured_field(own, "own", 3, 4) == inspection.receptive_field(own, "own").box(3, 4)
+    assert inspection.measured_field(own, "end", 1, 1) == inspection.receptive_field(own, "end").box(1, 1)
+    images = normal(5, 67, 59, 3)
+    found = inspection.top_patches(own, "end", images, 1, count=3)
+    assert found.places == [place for _, place, _ in brute_force_patches(own, "end", images, 1, 3)]
+
+
+@pytest.mark.parametrize(
+    "shape, layer",
+    [
+        ((9, 9, 2), lambda: Own(lambda x: keras.ops.average_pool(x, 3, 1, padding="same"))),
+        ((9, 9, 2), lambda: Own(lambda x: x + 1e-6 * keras.ops.mean(x, axis=(1, 2), keepdims=True))),
+        ((9, 9, 2), lambda: Own(lambda x: x[:, ::-1])),
+        ((9, 9, 2), lambda: Own(lambda x: x[:, ::-1, ::-1])),
+        ((9, 9, 2), lambda: Own(lambda x: keras.ops.transpose(x, (0, 2, 1, 3)))),
+        ((2, 2, 1), lambda: Own(lambda x: keras.ops.concatenate([x[:, :1], x[:, 1:, ::-1]], axis=1))),
+        ((9, 9, 2), lambda: Own(lambda x: x[:, :, :-1])),
+        ((9, 9, 2), lambda: Own(lambda x: keras.ops.reshape(x, (-1, 9, 18)))),
+        ((9, 9, 2), lambda: Own(keras.ops.round)),
+        ((9, 9, 2), ZeroAtFirst),
+        ((9, 9, 2), lambda: Masked(4, 3, padding="same", kernel_initializer="zeros")),
+    ],
+)
+def test_other_layers_of_one_s_own_have_an_unknown_geometry(shape, layer):
+    own = layer()
+    message = f"layer: got one that sees the image through {own.name!r} ({type(own).__name__}), whose geometry is"
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        inspection.receptive_field(stack(shape, own), own.name)
 
 
 # Fields by formula, by `measured_field` and by the plain gradient of a linear model
@@ -751,6 +1062,9 @@ def test_nothing_about_the_model_or_the_random_numbers_changes():
     trainable = [layer.trainable for layer in model.layers]
     before = pickle.dumps((random.getstate(), np.random.get_state(), model.get_config()))  # noqa: NPY002
     inspection.layer_sizes(model)
+    inspection.multiply_adds(model)
+    inspection.depth(model)
+    inspection.activation_memory(model, training=True)
     inspection.feature_maps(model, images)
     inspection.receptive_field(model, "both")
     inspection.measured_field(model, "both", 1, 1)
@@ -812,12 +1126,18 @@ MODELS = {
     "call",
     [
         inspection.layer_sizes,
+        inspection.multiply_adds,
+        inspection.depth,
+        lambda model: inspection.activation_memory(model, training=True),
         lambda model: inspection.feature_maps(model, IMAGES),
         lambda model: inspection.receptive_field(model, "conv"),
         lambda model: inspection.measured_field(model, "conv", 0, 0),
         lambda model: inspection.top_patches(model, "conv", IMAGES, 0, count=1),
     ],
-    ids=["layer_sizes", "feature_maps", "receptive_field", "measured_field", "top_patches"],
+    ids=[
+        *("layer_sizes", "multiply_adds", "depth", "activation_memory"),
+        *("feature_maps", "receptive_field", "measured_field", "top_patches"),
+    ],
 )
 @pytest.mark.parametrize("message, make", MODELS.items(), ids=["number", "layer", "unbuilt", "subclassed", "inputs"])
 def test_other_models_are_refused_with_what_to_do(call, message, make):
@@ -832,6 +1152,10 @@ def test_a_model_that_was_called_is_built():
     assert inspection.feature_maps(model, np.zeros((2, 7, 7, 1)))["conv"].shape == (2, 5, 5, 1)
 
 
+NO_SIZE = (
+    "model: got an input of shape (None, None, 1) and an output of shape (None, None, 1) at 'conv', expected fixed"
+)
+UNCOUNTED = "with weights, whose multiplications cannot be counted, expected convolutions, Dense layers, and layers"
 NAMES = "expected one of C1, S2, C3, S4, flat, F5, F6, output"
 
 
@@ -842,12 +1166,26 @@ def refused(message: str, function, *arguments, model=lenet, **named):
 @pytest.mark.parametrize(
     "message, function, make, arguments, named",
     [
-        refused(
-            "model: got an input of shape (None, None, 1) and an output of shape (None, None, 1) at 'conv', "
-            "expected fixed sizes",
-            inspection.layer_sizes,
-            model=lambda: stack((None, None, 1), layers.Conv2D(1, 3, name="conv")),
+        *(
+            refused(NO_SIZE, function, model=lambda: stack((None, None, 1), layers.Conv2D(1, 3, name="conv")), **named)
+            for function, named in [
+                (inspection.layer_sizes, {}),
+                (inspection.multiply_adds, {}),
+                (inspection.depth, {}),
+                (inspection.activation_memory, {"training": False}),
+            ]
         ),
+        *(
+            refused(f"model: got layer {name!r} ({kind}) {UNCOUNTED}", function, model=make)
+            for function in (inspection.multiply_adds, inspection.depth)
+            for name, kind, make in [
+                ("own", "Shift", lambda: stack((4, 4, 1), Shift(name="own"))),
+                ("mine", "Masked", lambda: stack((4, 4, 1), Masked(1, 3, name="mine"))),
+                ("rnn", "LSTM", lambda: stack((4, 2), layers.LSTM(2, name="rnn"))),
+            ]
+        ),
+        refused("training: got 1, expected True or False", inspection.activation_memory, training=1),
+        refused("training: got None, expected True or False", inspection.activation_memory, training=None),
         refused(f"layers: got 'C2', {NAMES}", inspection.feature_maps, IMAGES, ["C1", "C2"]),
         refused("layers: got 'C1', expected a list", inspection.feature_maps, IMAGES, "C1"),
         refused(

@@ -6,15 +6,21 @@ grey (images), viridis (activations) or white to orange (errors); the range of v
 """
 
 import math
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch, Polygon, Rectangle
+from matplotlib.path import Path
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .validation import check_array, check_integer, size_text
 
@@ -26,6 +32,11 @@ DPI = 90  # stated, so that "<Figure size …>" reads the same on every machine
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
 FRAME = 0.022  # inches: two dots of the screen
 MOST_MAPS = 512
+WIDEST = 13  # inches, of a drawing of a network
+FONT = 9  # points, of the words in such a drawing and beside bubbles
+# A shape for each group of bubbles, its area as a share of a square of side 1, and how far it reaches from the middle.
+MARKERS = (("o", math.pi / 4, 0.5), ("s", 1, 0.5), ("^", 0.5, 0.5), ("D", 1, 0.71), ("v", 0.5, 0.5))
+KINDS = {"weights": PALETTE[0], "pool": PALETTE[4], "element": PALETTE[5], "join": PALETTE[3], "other": "#DDDDDD"}
 
 
 def show_images(
@@ -634,6 +645,233 @@ def plot_calibration(confidence, correct) -> Figure:
     return figure
 
 
+def plot_bubbles(
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    x_label: str,
+    y_label: str,
+    lines: Mapping[str, float] | None = None,
+    log: str = "",
+    title: str | None = None,
+) -> Figure:
+    """Draw labelled points, a colour and a shape for each group, and, where sizes are given, of that area.
+
+    Parameters
+    ----------
+    groups
+        By the name of a group and the label of a point, its ``(x, y)`` or ``(x, y, size)``; at most five groups. Where
+        all `x` are whole and the axis is not logarithmic, so are the numbers along it.
+    lines
+        By text, the value of `y` of a dashed line across.
+    log
+        Which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
+
+    Raises
+    ------
+    ValueError
+        For no points or too many groups, points that are not two or three finite numbers, sizes of some points only or
+        not above 0, another `log`, or values that a logarithmic axis cannot show.
+    """
+    if log not in ("", "x", "y", "xy"):
+        raise ValueError(f"log: got {log!r}, expected '', 'x', 'y' or 'xy'")
+    if not 1 <= len(groups) <= len(MARKERS):
+        raise ValueError(f"groups: got {len(groups)}, expected 1 to {len(MARKERS)}")
+    labels = [str(label) for points in groups.values() for label in points]
+    owners = np.array([index for index, points in enumerate(groups.values()) for _ in points], dtype=int)
+    values = _points(groups)
+    for axis, shown in zip("xy", values.T, strict=False):
+        if axis in log and shown.min() <= 0:
+            raise ValueError(f"groups: got {axis} = {_number(shown.min())}, expected more than 0 on a logarithmic axis")
+    heights = {text: check_array(f"lines[{text!r}]", y, (0,)).item() for text, y in (lines or {}).items()}
+    for text, y in heights.items():
+        if "y" in log and y <= 0:
+            raise ValueError(f"lines[{text!r}]: got {_number(y)}, expected more than 0 on a logarithmic axis")
+    shares = values[:, 2] / values[:, 2].max() if values.shape[1] == 3 else np.full(len(values), 0.007)
+    shape_areas, reaches = (np.array([marker[part] for marker in MARKERS])[owners] for part in (1, 2))
+    areas = shares * math.pi * 45**2 / shape_areas  # of the squares around them, in square points
+    radii = reaches * np.sqrt(areas)
+
+    figure = _figure(WIDTH, 4.8)
+    ax = figure.add_subplot()
+    for index, name in enumerate(groups):
+        own = owners == index
+        own = np.flatnonzero(own)[np.argsort(-areas[own], kind="stable")]  # small ones in front
+        ax.scatter(
+            *values[own, :2].T, s=areas[own], marker=MARKERS[index][0], label=name, linewidth=0.8, edgecolor="white",
+            color=PALETTE[index], alpha=0.75, zorder=3,
+        )  # fmt: skip
+    for axis in log:
+        _set_log(ax, axis)
+    if "x" not in log and np.array_equal(values[:, 0], np.rint(values[:, 0])):
+        low, high = values[:, 0].min(), values[:, 0].max()
+        ticks = MaxNLocator(integer=True, min_n_ticks=1).tick_values(low, high)
+        ax.set_xticks(ticks[(ticks >= low) & (ticks <= high) & (ticks == np.rint(ticks))])
+    ax.set(xlabel=x_label, ylabel=y_label, title=title)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    if len(groups) > 1:
+        handles = [
+            Line2D([], [], linestyle="", marker=marker, markersize=8, color=colour)
+            for (marker, *_), colour in zip(MARKERS, PALETTE, strict=False)
+        ]
+        figure.legend(handles[: len(groups)], groups, loc="outside lower center", ncols=len(groups), frameon=False)
+    ends = []
+    for text, y in heights.items():
+        ax.axhline(y, color="#555555", linestyle="--", linewidth=1.2, zorder=1)
+        end = ax.annotate(
+            text, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=FONT, color="#555555", annotation_clip=False,
+        )  # fmt: skip
+        ends.append(end)
+    # Room for the largest bubble on every side and for labels on the right, then the labels, where the layout has put
+    # everything else.
+    figure.draw_without_rendering()
+    width, height = ax.bbox.size * 72 / DPI
+    pad = radii.max() + 8
+    ax.margins(y=pad / (height - 2 * pad))
+    scale = ax.xaxis.get_transform()
+    places = scale.transform(values[:, 0])
+    low, span = places.min(), np.ptp(places) or 1.0
+    ends_at = width - pad - radii - 8 - [72 * _text_size(label)[0] for label in labels]
+    unit = min(width - 2 * pad, *np.maximum(ends_at, 0.5 * width) / np.maximum((places - low) / span, 1e-9))
+    ax.set_xlim(scale.inverted().transform(low + span / unit * np.array([-pad, width - pad])))
+    figure.draw_without_rendering()
+    points = (ax.transData.transform(values[:, :2]) - ax.bbox.min) * 72 / DPI
+    rules = [(ax.transData.transform((ax.get_xlim()[0], y))[1] - ax.bbox.y0) * 72 / DPI for y in heights.values()]
+    lowest = -math.inf
+    for y, end in sorted(zip(rules, ends, strict=True), key=lambda pair: pair[0]):
+        lowest = max(y, lowest + 1.3 * FONT)  # texts of lines that are close are moved up
+        end.xyann = (4, lowest - y)
+    _place_labels(ax, labels, values, points, radii, owners == 0, rules)
+    return figure
+
+
+def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None = None) -> Figure:
+    """Draw a network as a row of boxes, one for each layer's output, on one scale for all networks.
+
+    A box is as high and deep as the square root of its map's height and width, and as wide as that of the number of
+    channels; the bar of a dense layer is as high as the logarithm of its units. Sides beyond 400 are drawn as 400.
+
+    Parameters
+    ----------
+    layers
+        ``(label, shape)`` from the input to the output, each shape ``(height, width, channels)`` or ``(units,)``. The
+        first is grey, and those with "pool" in the label have a colour of their own.
+
+    Raises
+    ------
+    ValueError
+        For no layers, another shape, or more boxes than fit beside each other.
+    """
+    if not layers:
+        raise ValueError("layers: got none, expected at least one")
+    shapes, sizes = [], []
+    for index, (_, shape) in enumerate(layers):
+        if len(shape) not in (1, 3):
+            raise ValueError(f"layers[{index}]: got shape {shape}, expected (height, width, channels) or (units,)")
+        shapes.append([check_integer(f"layers[{index}]", side, 1) for side in shape])
+        sizes.append(_box_size(shapes[-1]))
+    for characters in (14, 10, 8, 6):  # the widest texts that fit
+        above = [_wrapped(label, characters) for label, _ in layers]
+        below = [_wrapped(size_text(shape), max(characters, 7)) for shape in shapes]
+        slots = [
+            max(size[0] + size[2], _text_size(one)[0], _text_size(other)[0])
+            for size, one, other in zip(sizes, above, below, strict=True)
+        ]
+        gap = 0.17
+        width = sum(slots) + gap * len(slots)
+        if width <= WIDEST:
+            break
+    else:
+        raise ValueError(
+            f"layers: got {len(layers)} that need {width:.1f} inches, expected at most {WIDEST}; shorten them"
+        )
+    pad = 0.07
+    highest = max(h / 2 + d + _text_size(text)[1] for (_, h, d), text in zip(sizes, above, strict=True)) + 2 * pad
+    lowest = max(h / 2 + _text_size(text)[1] for (_, h, _), text in zip(sizes, below, strict=True)) + 2 * pad
+    figure, ax = _sheet(width, -lowest, highest, title)
+    left, end = gap / 2, None
+    for index, (slot, (wide, high, deep)) in enumerate(zip(slots, sizes, strict=True)):
+        x, y = left + (slot - wide - deep) / 2, high / 2
+        kind = "other" if index == 0 else "pool" if "pool" in layers[index][0].lower() else "weights"
+        colour = np.array(to_rgb(KINDS[kind]))
+        top = [(x, y), (x + wide, y), (x + wide + deep, y + deep), (x + deep, y + deep)]
+        side = [(x + wide, -y), (x + wide, y), (x + wide + deep, y + deep), (x + wide + deep, -y + deep)]
+        for corners, shade in ((top, 0.5 + 0.5 * colour), (side, 0.7 * colour)):
+            ax.add_patch(Polygon(corners, facecolor=shade, edgecolor="white", linewidth=0.6))
+        ax.add_patch(Rectangle((x, -y), wide, high, facecolor=colour, edgecolor="white", linewidth=0.6))
+        ax.text(left + slot / 2, y + deep + pad, above[index], ha="center", va="bottom", fontsize=FONT)
+        ax.text(left + slot / 2, -y - pad, below[index], ha="center", va="top", fontsize=FONT, color="#555555")
+        if end is not None:
+            _draw_arrow(ax, Path([(end + 0.04, 0), (x - 0.04, 0)]))
+        left, end = left + slot + gap, x + wide + deep
+    return figure
+
+
+def plot_graph(model, title: str | None = None) -> Figure:
+    """Draw the layers of a small Keras model as boxes, from left to right, with an arrow for each connection.
+
+    Below a box is the shape of its output where it differs from that of its input.
+
+    Parameters
+    ----------
+    model
+        A functional model, or a Sequential one whose input is known, with at most 40 layers. A model inside it is one
+        box.
+
+    Raises
+    ------
+    ValueError
+        For another kind of model, one that is not built, or one with too many layers to draw beside each other.
+    """
+    nodes = _nodes(model)
+    parents = [[nodes.index(parent) for parent in dict.fromkeys(node.parent_nodes)] for node in nodes]
+    columns = []
+    for before in parents:
+        columns.append(1 + max((columns[parent] for parent in before), default=-1))
+    rows, lanes = _rows(parents, columns)
+    shapes = [size_text(node.outputs[0].shape[1:]) for node in nodes]
+    changed = [
+        not before or any(shapes[parent] != shape for parent in before)
+        for shape, before in zip(shapes, parents, strict=True)
+    ]
+    texts, kinds = zip(*(_box_text(node.operation) for node in nodes), strict=True)
+    for characters, gap in ((12, 0.34), (8, 0.34), (8, 0.24), (5, 0.24), (5, 0.17)):  # the widest texts that fit
+        inside = [_wrapped(text, characters) for text in texts]
+        below = [_wrapped(shape, max(7, characters)) if new else "" for shape, new in zip(shapes, changed, strict=True)]
+        boxes = np.array([_text_size(text) for text in inside]) + 0.1
+        notes = np.array([_text_size(text) for text in below])
+        widths = np.zeros(max(columns) + 1)
+        np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
+        if widths.sum() + gap * len(widths) <= WIDEST:
+            break
+    else:
+        raise ValueError(
+            f"model: got {len(widths)} layers in a row that need {widths.sum() + gap * len(widths):.1f} inches, "
+            f"expected at most {WIDEST}; draw a part of it"
+        )
+    lefts = gap / 2 + np.r_[0, np.cumsum(widths + gap)]
+    # Around each row's middle line the room that its boxes need; below them are the shapes.
+    over, under = np.full((2, max(*rows, *lanes.values(), 0) + 1), 0.12)
+    np.maximum.at(over, rows, boxes[:, 1] / 2 + 0.08)
+    np.maximum.at(under, rows, boxes[:, 1] / 2 + 0.08 + notes[:, 1])
+    middles = -(np.cumsum(over) + np.r_[0, np.cumsum(under)[:-1]])
+    figure, ax = _sheet(lefts[-1] - gap / 2, middles[-1] - under[-1], 0, title)
+    centres = [(lefts[column] + widths[column] / 2, middles[row]) for column, row in zip(columns, rows, strict=True)]
+    for centre, box, text, kind, shape in zip(centres, boxes, inside, kinds, below, strict=True):
+        ax.add_patch(Rectangle(centre - box / 2, *box, facecolor=KINDS[kind], edgecolor="#333333", linewidth=0.8))
+        ink = _ink(np.array(to_rgb(KINDS[kind]))).item()
+        ax.text(*centre, text, ha="center", va="center", fontsize=FONT, color=ink)
+        if shape:
+            y = centre[1] - box[1] / 2 - 0.03
+            ax.text(centre[0], y, shape, ha="center", va="top", fontsize=FONT, color="#555555")
+    for (start, end), lane in lanes.items():
+        first, last = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
+        _draw_arrow(ax, _route(first, last, middles[lane], lefts[columns[start] + 1] - gap, lefts[columns[end]], gap))
+    return figure
+
+
+@cache
 def _text_width(text: str, font: float) -> float:
     """In inches, rounded up, so that versions of a font that differ by a hair give figures of one size."""
     return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
@@ -644,6 +882,303 @@ def _figure(width: float, height: float) -> Figure:
     # Closed, it stays usable but is not drawn a second time at the end of the cell.
     plt.close(figure)
     return figure
+
+
+def _text_size(text: str) -> tuple[float, float]:
+    """Width and height in inches of a text of some lines."""
+    lines = text.split("\n") if text else []
+    return max((_text_width(line, FONT) for line in lines), default=0), len(lines) * 1.2 * FONT / 72
+
+
+def _wrapped(text: str, characters: int) -> str:
+    """A text in lines of at most so many characters: shapes are cut before a ×, words nowhere."""
+    lines = []
+    for line in str(text).split("\n"):
+        if len(line) > characters and re.fullmatch(r"[\d×]+", line):
+            line = line[: line.rindex("×")] + " " + line[line.rindex("×") :] if "×" in line else line
+        lines += textwrap.wrap(line, characters, break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _sheet(width: float, low: float, high: float, title: str | None):
+    """A figure and its Axes in inches, from 0 to `width` and from `low` to `high`, wider where the title is."""
+    heading = 0.35 if title else 0
+    room = max(width, 1.2, 4 / 3 * _text_size(title or "")[0] + 0.2)
+    figure = _figure(*(math.ceil(20 * length) / 20 for length in (room, high - low + heading)))
+    figure.set_layout_engine("none")
+    (wide, tall), ax = figure.get_size_inches(), figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=((width - wide) / 2, (width + wide) / 2), ylim=(low, low + tall))
+    ax.axis("off")
+    if title:
+        ax.text(width / 2, low + tall - 0.08, title, ha="center", va="top", fontsize=4 / 3 * FONT)
+    return figure, ax
+
+
+def _draw_arrow(ax, path: Path) -> None:
+    ax.add_patch(PathPatch(path, fill=False, edgecolor="#333333", linewidth=1.1, capstyle="butt"))
+    x, y = path.vertices[-1]
+    ax.add_patch(Polygon([(x, y), (x - 0.08, y + 0.035), (x - 0.08, y - 0.035)], color="#333333", linewidth=0))
+
+
+def _points(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> np.ndarray:
+    """All points below each other, x and y, and the sizes where there are any."""
+    values = []
+    for name, points in groups.items():
+        if not points:
+            raise ValueError(f"groups[{name!r}]: got no points, expected at least one")
+        for label, point in points.items():
+            values.append(check_array(f"groups[{name!r}][{label!r}]", point, (1,)))
+            if len(values[-1]) not in (2, 3):
+                raise ValueError(f"groups[{name!r}][{label!r}]: got {point}, expected (x, y) or (x, y, size)")
+            if len(values[-1]) != len(values[0]):
+                raise ValueError(f"groups[{name!r}][{label!r}]: got {point}, expected a size for all points or none")
+            if len(point) == 3 and point[2] <= 0:
+                raise ValueError(f"groups[{name!r}][{label!r}]: got size {_number(point[2])}, expected more than 0")
+    return np.array(values, dtype=float)
+
+
+def _set_log(ax, axis: str) -> None:
+    """A logarithmic axis with numbers as people write them, while they are short."""
+    ax.set(**{f"{axis}scale": "log"})
+    low, high = ax.dataLim.intervalx if axis == "x" else ax.dataLim.intervaly
+    if 1e-3 <= low and high < 1e6:
+        target = ax.xaxis if axis == "x" else ax.yaxis
+        target.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)))
+        target.set_major_formatter(lambda value, _: _number(value))
+        target.set_minor_locator(LogLocator(subs=()))
+
+
+def _place_labels(ax, labels: Sequence[str], values, points, radii, is_round, rules: Sequence[float]) -> None:
+    """Write each label beside its bubble, or further away with a line to it, where nothing else is.
+
+    All but `values` is in points from the lower left corner of the Axes; `rules` are the heights of dashed lines.
+    """
+    width, height = ax.bbox.size * 72 / DPI
+    sizes = [(72 * wide + 2, 72 * high + 1) for wide, high in map(_text_size, labels)]
+    directions = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+    directions += [(x, y) for x in (-1, -0.5, 0.5, 1) for y in (-1, -0.5, 0.5, 1) if abs(x) != abs(y)]
+
+    def beyond(spot):
+        """How far a spot, or one for each bubble, is from the edge of each bubble; less than 0 inside."""
+        away = np.abs(spot - points)
+        return np.where(is_round, np.hypot(away[..., 0], away[..., 1]), away.max(axis=-1)) - radii
+
+    def clashes(box, spots, taken, owner) -> float:
+        """How much is in the way of a label's box and the spots of the line to it."""
+        outside = (box[:2] < 1).any() or box[2] > width - 1 or box[3] > height - 1
+        count = 99 * outside + (beyond(np.clip(points, box[:2], box[2:])) < 0.5).sum()
+        count += ((taken[:, :2] < box[2:]) & (taken[:, 2:] > box[:2])).all(axis=1).sum()
+        if len(spots):
+            count += ((taken[:, None, :2] < spots) & (taken[:, None, 2:] > spots)).all(axis=-1).sum()
+            count += (np.delete(beyond(spots[:, None]), owner, axis=1) < 1).sum()
+        return count
+
+    def places(owner):
+        """Costs of places, their boxes and the lines to them."""
+        (x, y), radius, (wide, high) = points[owner], radii[owner], sizes[owner]
+        for gap in (1, 6, 14, 24, 36, 50, 66, 84):
+            for rank, (right, up) in enumerate(directions):
+                reach = gap + radius / (max(1, math.hypot(right, up)) if is_round[owner] else 1)
+                left, low = x + right * (reach + wide / 2) - wide / 2, y + up * (reach + high / 2) - high / 2
+                box = np.array([left, low, left + wide, low + high])
+                target = np.clip((x, y), box[:2] + 1, box[2:] - 1)
+                away = target - (x, y)
+                start = (x, y) + away * radius / max(np.abs(away).max(), 1e-9)
+                spots = start + (target - start) * np.linspace(0.1, 0.95, 12)[:, None] if gap > 1 else np.empty((0, 2))
+                # Without a line, a label that is as near to another bubble could be that one's.
+                near = beyond(np.clip(points, box[:2], box[2:]))
+                unclear = gap == 1 and (np.delete(near, owner) < near[owner] + 4).any()
+                yield gap + rank / 4 + 20 * unclear, box, spots
+
+    choices = [sorted(places(owner), key=lambda place: place[0]) for owner in range(len(points))]
+    best, random = None, np.random.default_rng(0)
+    for order in (
+        np.argsort(points[:, 0]),
+        np.argsort(points[:, 1]),
+        *random.permuted([range(len(points))] * 4, axis=1),
+    ):
+        taken = np.array([(-99, rule - 1, width + 99, rule + 1) for rule in rules] or [(-99, -99, -98, -98)])
+        chosen, total = [], 0
+        for owner in order:
+            found = (math.inf,)
+            for cost, box, spots in choices[owner]:
+                count = clashes(box, spots, taken, owner)
+                found = min(found, (cost + 999 * count, box, spots), key=lambda place: place[0])
+                if not count:
+                    break
+            cost, box, spots = found
+            taken = np.vstack([taken, box, np.c_[spots - 1.5, spots + 1.5]])
+            chosen.append((owner, box, spots))
+            total += cost
+        if best is None or total < best[0]:
+            best = (total, chosen)
+    for owner, box, spots in best[1]:
+        note = ax.annotate(
+            labels[owner], values[owner, :2], xytext=(box[:2] + box[2:]) / 2 - points[owner],
+            textcoords="offset points", ha="center", va="center", fontsize=FONT, zorder=4, annotation_clip=False,
+        )  # fmt: skip
+        note.set_in_layout(False)
+        if len(spots):
+            look = {"arrowstyle": "-", "color": "#777777", "linewidth": 0.8, "shrinkA": 0, "shrinkB": radii[owner]}
+            line = ax.annotate(
+                "", values[owner, :2], xytext=spots[-1] - points[owner], textcoords="offset points",
+                arrowprops=look, zorder=2, annotation_clip=False,
+            )  # fmt: skip
+            line.set_in_layout(False)
+
+
+def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
+    """Width, height and depth in inches of a layer's box; see `plot_network`."""
+    if len(shape) == 1:
+        return 0.12, max(0.15, 0.42 * math.log10(shape[0])), 0.05
+    high, deep = (0.11 * math.sqrt(min(side, 400)) for side in shape[:2])
+    return max(0.05, 0.018 * math.sqrt(shape[2])), high, 0.18 * deep
+
+
+def _nodes(model) -> list:
+    """The calls of a Keras model's layers, each after those that it depends on."""
+    try:
+        ends = [tensor._keras_history for tensor in model.outputs]
+    except (AttributeError, TypeError, ValueError):
+        came = type(model).__name__
+        raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built") from None
+    found: dict = {}
+
+    def visit(node) -> None:
+        if node not in found:
+            for parent in node.parent_nodes:
+                visit(parent)
+            found[node] = None
+
+    if len(model.layers) <= 40:
+        for end in ends:
+            visit(end.operation._inbound_nodes[end.node_index])
+    count = max(len(found), len(model.layers))
+    if count > 40:
+        raise ValueError(f"model: got {count} layers, expected at most 40; draw a part of it")
+    return list(found)
+
+
+def _box_text(layer) -> tuple[str, str]:
+    """What to write into the box of a layer, and which of `KINDS` it is."""
+    kind = type(layer).__name__
+
+    def activation(of) -> str:
+        names = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "selu": "SELU", "silu": "SiLU"}
+        name = getattr(getattr(of, "activation", None), "__name__", of if isinstance(of, str) else "linear")
+        return names.get(name.lower(), name.lower())
+
+    def joined(text: str, *details: str) -> str:
+        """The activation after the name; in the second line sizes, and the stride where it is not 1."""
+        name = activation(layer)
+        stride = getattr(layer, "strides", 1)
+        stride = max(stride) if isinstance(stride, (tuple, list)) else stride
+        details = [*details, *([f"/{stride}"] if stride > 1 else [])]
+        text += "" if name == "linear" else f" +\N{NO-BREAK SPACE}{name}"
+        return text + ("\n" + ",\N{NO-BREAK SPACE}".join(details) if details else "")
+
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"\dD", "", kind)).lower()
+    if "Conv" in kind and hasattr(layer, "kernel_size"):
+        sort = "".join(f"{word} " for word in ("depthwise", "separable", "transpose") if word in words)
+        filters = [] if "depthwise" in words else [str(layer.filters)]
+        return joined(f"{size_text(layer.kernel_size)} {sort}conv", *filters), "weights"
+    if kind == "Dense":
+        return joined(f"dense {layer.units}"), "weights"
+    if "Pooling" in kind:
+        sort = "max" if "Max" in kind else "average"
+        if "Global" in kind:
+            return f"global {sort} pool", "pool"
+        return joined(f"{size_text(layer.pool_size)} {sort} pool"), "pool"
+    if "Normalization" in kind:
+        return {"batch normalization": "norm"}.get(words, words.replace("normalization", "norm")), "element"
+    if kind == "Activation":
+        return activation(layer), "element"
+    if activation(kind) != kind.lower() or kind in ("Softmax", "Sigmoid", "Tanh", "LeakyReLU", "PReLU"):
+        return {"LeakyReLU": "leaky ReLU", "PReLU": "PReLU"}.get(kind, activation(kind)), "element"
+    if kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"):
+        return words.replace("concatenate", "concat"), "join"
+    if kind == "Dropout":
+        return f"dropout {layer.rate:g}", "other"
+    if kind in ("Functional", "Sequential"):
+        return layer.name.replace("_", " "), "other"
+    return {"InputLayer": "input", "ZeroPadding2D": "pad"}.get(kind, words), "other"
+
+
+def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> tuple[list[int], dict]:
+    """The row of each box, and by ``(start, end)`` the row in which a connection runs between their columns.
+
+    The longest path is on one line. Every other path, and every connection that skips columns, has the nearest row
+    that is free all the way: above, if it comes before the line among the inputs of what they join, else below.
+    """
+    children = [[child for child, before in enumerate(parents) if node in before] for node in range(len(parents))]
+    length = [1] * len(parents)  # of the longest path from here
+    for node in reversed(range(len(parents))):
+        length[node] = 1 + max((length[child] for child in children[node]), default=0)
+    rows: list[int | None] = [None] * len(parents)
+    lanes: dict[tuple[int, int], int] = {}
+    taken: set[tuple[int, int]] = set()
+
+    def settle(path: list[int]) -> None:
+        """Give a row to a path, whose ends may have one already."""
+        free = [node for node in path if rows[node] is None]
+        has_start, has_end = rows[path[0]] is not None, rows[path[-1]] is not None
+        span = range(columns[path[0]] + has_start, columns[path[-1]] + (not has_end))
+        ends = [rows[node] for node in (path[0], path[-1]) if rows[node] is not None] or [0]
+        side = 1
+        if has_end and len(path) > 1:
+            before = parents[path[-1]]
+            line = [index for index, node in enumerate(before) if rows[node] == rows[path[-1]]]
+            side = 1 if line and before.index(path[-2]) > line[0] else -1
+        choices = sorted(
+            range(-len(parents), len(parents) + 1),
+            key=lambda row: (side * (ends[0] - row) > 0, sum(abs(row - end) for end in ends)),
+        )
+        row = next(row for row in choices if not any((column, row) in taken for column in span))
+        taken.update((column, row) for column in span)
+        for node in free:
+            rows[node] = row
+        lanes.update(((start, end), row) for start, end in pairwise(path))
+
+    for node in sorted(range(len(parents)), key=lambda node: (columns[node], -length[node])):
+        if rows[node] is None:
+            path = [node]
+            while any(rows[child] is None for child in children[path[-1]]):
+                path.append(max((c for c in children[path[-1]] if rows[c] is None), key=length.__getitem__))
+            settle([*parents[node][:1], *path, *children[path[-1]][:1]])
+    for end, before in enumerate(parents):
+        for start in before:
+            if (start, end) not in lanes:
+                settle([start, end])
+    used = sorted({*rows, *lanes.values()})
+    return [used.index(row) for row in rows], {edge: used.index(row) for edge, row in lanes.items()}
+
+
+def _route(first, last, lane: float, left: float, right: float, gap: float) -> Path:
+    """From a box to another: to the height `lane`, which is free from `left` + `gap` to `right` − `gap`, and on."""
+    (x0, y0), (x1, y1) = first, last
+    vertices, codes = [(x0, y0)], [Path.MOVETO]
+
+    def line(x, y):
+        if (x, y) != vertices[-1]:
+            vertices.append((x, y))
+            codes.append(Path.LINETO)
+
+    def bend(start, end, y):
+        """An S from the height reached to another one."""
+        here = vertices[-1][1]
+        line(start, here)
+        if here != y:
+            vertices.extend([((start + end) / 2, here), ((start + end) / 2, y), (end, y)])
+            codes.extend([Path.CURVE4] * 3)
+
+    bend_width = gap - 0.08  # the rest is straight, for the head of the arrow
+    if right - left > gap + 1e-6:  # columns in between
+        bend(left, left + bend_width, lane)
+        bend(right - gap, right - gap + bend_width, y1)
+    else:
+        bend(left, left + bend_width, y1)
+    line(x1, y1)
+    return Path(vertices, codes)
 
 
 def _image(name: str, image) -> np.ndarray:

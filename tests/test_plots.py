@@ -2,12 +2,17 @@
 
 import io
 import re
+import warnings
+from collections import Counter
+from functools import cache
+from itertools import combinations, pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
 
 from helpers import plots, quiet_import
 
@@ -82,6 +87,41 @@ def names(classes: int, name: str = "class") -> list[str]:
     return [f"{name} {index}" for index in range(classes)]
 
 
+@cache
+def keras():
+    with warnings.catch_warnings(), quiet_import():
+        warnings.simplefilter("ignore")  # Keras's own
+        import keras
+    return keras
+
+
+def inception():
+    """Four branches, the third the longest."""
+    make, x = keras().layers, keras().Input((28, 28, 192))
+    branches = [
+        make.Conv2D(64, 1)(x),
+        make.Conv2D(32, 3, padding="same", activation="relu")(make.Conv2D(16, 1)(x)),
+        make.Conv2D(8, 1)(make.BatchNormalization()(make.Conv2D(4, 3, padding="same")(x))),
+        make.Conv2D(12, 1)(make.MaxPooling2D(3, 1, padding="same")(x)),
+    ]
+    return keras().Model(x, make.Concatenate()(branches))
+
+
+def shortcuts():
+    """Connections that skip one and more layers, a layer that is used twice, and operations that are no layers."""
+    make, x = keras().layers, keras().Input((8, 8, 4))
+    shared = make.Conv2D(4, 3, padding="same")
+    y = make.ReLU()(shared(x))
+    z = make.Add()([x, make.Activation("relu")(shared(y))])
+    return keras().Model(x, make.Dense(10, activation="softmax")(make.Flatten()(make.Concatenate()([x, y, z]) * 2)))
+
+
+def chain(layers: int):
+    make = keras().layers
+    steps = [(make.Conv2D(12, 3, padding="same"), make.ReLU())[n % 2] for n in range(layers - 1)]
+    return keras().Sequential([keras().Input((8, 8, 4)), *steps])
+
+
 def drawn(figure: Figure) -> Figure:
     figure.savefig(io.BytesIO(), format="png")
     return figure
@@ -129,6 +169,38 @@ LABELLED = {
     "surely right": lambda: plots.plot_calibration(np.ones(12_345), np.ones(12_345, dtype=bool)),
 }
 FIGURES |= LABELLED
+ALEXNET = [
+    ("image", (227, 227, 3)), ("11×11 conv, /4", (55, 55, 96)), ("max pool", (27, 27, 96)), ("5×5 conv", (27, 27, 256)),
+    ("max pool", (13, 13, 256)), ("3×3 conv", (13, 13, 384)), ("max pool", (6, 6, 256)), ("dense", (4096,)),
+    ("softmax", (1000,)),
+]  # fmt: skip
+CROWDED = {
+    "not a network": {"NEC": (2010, 28.2), "XRCE": (2011, 25.8), "ISI": (2012, 26.2)},
+    "single": {f"network {n}": (2012 + n // 2, 18 - 2.5 * n) for n in range(6)},
+    "ensemble": {f"ensemble {n}": (2012 + n // 2, 17 - 2.4 * n) for n in range(5)},
+}
+SIZED = {
+    "chain": {
+        "AlexNet": (0.72, 19.7, 61),
+        "VGG-16": (15.5, 9.9, 138),
+        "VGG-19": (19.6, 9, 144),
+        "small": (0.3, 9.7, 3),
+    },
+    "other": {"GoogLeNet": (1.5, 10.1, 7), "ResNet-50": (4.1, 7, 25.6), "ResNet-152": (11.5, 5.9, 60.2)},
+}
+# Drawings that place their own words: none may meet another or leave the figure
+DRAWINGS = {
+    "timeline of networks": lambda: plots.plot_bubbles(CROWDED, **LABELS, lines={"people": 5.1, "luck": 5.3}),
+    "bubbles": lambda: plots.plot_bubbles(SIZED, **LABELS, log="xy", title="area: parameters"),
+    "a bubble": lambda: plots.plot_bubbles({"a": {"b": (1, 2)}}, **LABELS),
+    "AlexNet": lambda: plots.plot_network(ALEXNET, "AlexNet"),
+    "20 boxes": lambda: plots.plot_network([("image", (224, 224, 3)), *[("3×3 conv, norm", (56, 56, 64))] * 19]),
+    "one box": lambda: plots.plot_network([("dense", (1,))], "a title that is wider than the box"),
+    "inception": lambda: plots.plot_graph(inception()),
+    "shortcuts": lambda: plots.plot_graph(shortcuts(), "a title"),
+    "a long chain": lambda: plots.plot_graph(chain(18)),
+}
+FIGURES |= DRAWINGS
 
 
 @pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
@@ -140,7 +212,7 @@ def test_a_figure_is_drawn_without_warnings_and_not_left_open(make):
     png = io.BytesIO()
     figure.savefig(png, format="png")
     assert plt.imread(io.BytesIO(png.getvalue())).std() > 0.01, "the figure is blank"
-    assert figure.get_figwidth() <= 10
+    assert figure.get_figwidth() <= (13 if make in DRAWINGS.values() else 10)
 
 
 @pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
@@ -727,6 +799,156 @@ def test_counts_stand_clear_of_points_and_the_axis():
             assert not any(box.overlaps(other) for other in boxes[:index] + ticks)
 
 
+# Drawings that place their own words
+
+
+@pytest.mark.parametrize("make", DRAWINGS.values(), ids=DRAWINGS)
+def test_words_are_large_enough_and_meet_neither_each_other_nor_the_edge(make):
+    figure = drawn(make())
+    (ax,) = figure.axes
+    words = [text for text in ax.texts if text.get_text()]
+    boxes = [text.get_window_extent() for text in words]
+    assert min(text.get_fontsize() for text in words) >= 9
+    for index, (word, box) in enumerate(zip(words, boxes, strict=True)):
+        assert not any(box.overlaps(other) for other in boxes[:index]), word
+        assert min(box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1) >= 0, word
+    assert figure.get_figheight() <= 5
+    assert np.allclose(20 * figure.get_size_inches(), np.rint(20 * figure.get_size_inches()))
+
+
+@pytest.mark.parametrize("groups, log", [(CROWDED, ""), (SIZED, "x")], ids=["crowded", "sized"])
+def test_every_bubble_has_its_label_clear_of_the_others(groups, log):
+    (ax,) = drawn(plots.plot_bubbles(groups, **LABELS, log=log)).axes
+    named = {text.get_text(): text for text in ax.texts if text.get_text()}
+    assert sorted(named) == sorted(label for points in groups.values() for label in points)
+    assert {label: tuple(text.xy) for label, text in named.items()} == {
+        label: point[:2] for points in groups.values() for label, point in points.items()
+    }
+    spots = [collection.get_datalim(ax.transData).transformed(ax.transData) for collection in ax.collections]
+    for box in [text.get_window_extent() for text in named.values()] + spots:
+        assert ax.bbox.x0 <= box.x0 <= box.x1 <= ax.bbox.x1
+        assert ax.bbox.y0 <= box.y0 <= box.y1 <= ax.bbox.y1
+    centres = [spot for collection in ax.collections for spot in ax.transData.transform(collection.get_offsets())]
+    assert not any(text.get_window_extent().contains(*spot) for text in named.values() for spot in centres)
+
+
+def test_groups_differ_in_colour_and_shape_and_have_a_legend():
+    figure = plots.plot_bubbles(CROWDED, **LABELS)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(CROWDED)
+    keys = [(line.get_marker(), to_rgb(line.get_color())) for line in legend.get_lines()]
+    assert [len(set(part)) for part in zip(*keys, strict=True)] == [3, 3]
+    assert [to_rgb(points.get_facecolor()[0, :3]) for points in figure.axes[0].collections] == [key[1] for key in keys]
+    assert not plots.plot_bubbles({"a": CROWDED["single"]}, **LABELS).legends
+
+
+def test_areas_are_as_sizes_whatever_the_shape():
+    (ax,) = plots.plot_bubbles(SIZED, **LABELS).axes
+    areas = {}
+    for points in ax.collections:
+        x, y = points.get_paths()[0].to_polygons()[0].T  # of a marker of size 1
+        share = abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2
+        for place, size in zip(points.get_offsets(), points.get_sizes(), strict=True):
+            areas[tuple(place)] = size * share
+    sizes = {point[:2]: point[2] for points in SIZED.values() for point in points.values()}
+    assert areas == pytest.approx({place: size * areas[19.6, 9] / 144 for place, size in sizes.items()}, rel=0.02)
+    assert areas[19.6, 9] == pytest.approx(np.pi * 45**2, rel=0.02)
+
+
+def test_lines_are_at_their_values_and_years_are_whole():
+    (ax,) = drawn(plots.plot_bubbles(CROWDED, **LABELS, lines={"people": 5.1, "far": 40})).axes
+    assert [set(line.get_ydata()) for line in ax.lines] == [{5.1}, {40}]
+    assert {line.get_linestyle() for line in ax.lines} == {"--"}
+    assert ax.get_ylim()[1] > 40
+    assert [text.get_text() for text in ax.get_xticklabels()] == [str(year) for year in range(2010, 2015)]
+
+
+def test_a_box_is_as_large_as_its_map():
+    shapes = {}
+    for layers in (ALEXNET, ALEXNET[3:6]):
+        figure = plots.plot_network(layers)
+        boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+        assert len(boxes) == len(layers)
+        assert np.all(np.diff([box.get_x() for box in boxes]) > 0), "from left to right"
+        for (_, shape), box in zip(layers, boxes, strict=True):
+            size = (box.get_width(), box.get_height())
+            assert shapes.setdefault(shape, size) == pytest.approx(size), "one scale for all"
+        found = texts(figure)
+        assert [text.replace("\n", "") for text in found[1::2]] == ["×".join(map(str, shape)) for _, shape in layers]
+        assert [text.replace("\n", " ") for text in found[::2]] == [label for label, _ in layers]
+    for axis, key in ((1, 0), (0, 2)):  # heights by side, widths by channels
+        maps = sorted((shape[key], size[axis]) for shape, size in shapes.items() if len(shape) == 3)
+        assert all((a[0] < b[0]) == (a[1] < b[1] - 1e-9) for a, b in pairwise(maps))
+    assert shapes[4096,][1] > shapes[1000,][1]
+
+
+def graph_of(figure: Figure) -> tuple[dict, list, list]:
+    """Boxes with their words, connections as pairs of boxes' numbers, and the paths of their lines."""
+    patches = figure.axes[0].patches
+    boxes = [patch.get_bbox() for patch in patches if isinstance(patch, Rectangle)]
+    words = ["" for _ in boxes]
+    for text in figure.axes[0].texts:
+        for index, box in enumerate(boxes):
+            words[index] += text.get_text().replace("\n", " ") if box.contains(*text.get_position()) else ""
+    paths = [patch.get_path().interpolated(1).to_polygons(closed_only=False)[0] for patch in patches
+             if isinstance(patch, PathPatch)]  # fmt: skip
+    at = [[index for spot in (path[0], path[-1]) for index, box in enumerate(boxes)
+           if box.expanded(1.01, 1.01).contains(*spot)] for path in paths]  # fmt: skip
+    return dict(zip(range(len(boxes)), words, strict=True)), at, [boxes, paths]
+
+
+@pytest.mark.parametrize("make", [inception, shortcuts, lambda: chain(18)], ids=["inception", "shortcuts", "chain"])
+def test_every_layer_and_connection_is_drawn_once_and_nothing_runs_through_a_box(make):
+    model = make()
+    words, edges, (boxes, paths) = graph_of(plots.plot_graph(model))
+    nodes = plots._nodes(model)
+    assert {node.operation for node in nodes} == set(getattr(model, "operations", None) or model._functional.operations)
+    assert len(words) == len(nodes)
+    expected = [[nodes.index(parent), index] for index, node in enumerate(nodes) for parent in node.parent_nodes]
+    assert sorted(edges) == sorted(expected)
+    for (start, end), path in zip(edges, paths, strict=True):
+        assert boxes[start].x1 < boxes[end].x0, "from left to right"
+        dense = np.concatenate([np.linspace(a, b, 20) for a, b in pairwise(path)])
+        for box in boxes:
+            assert not ((dense > box.min + 0.01) & (dense < box.max - 0.01)).all(axis=1).any()
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_boxes_say_what_their_layers_do():
+    words = Counter(graph_of(plots.plot_graph(shortcuts()))[0].values())
+    assert words == Counter(
+        ["input", *["3×3 conv 4"] * 2, *["ReLU"] * 2, "add", "concat", "multiply", "flatten", "dense 10 + softmax"]
+    )
+    figure = plots.plot_graph(inception())
+    assert set(graph_of(figure)[0].values()) >= {"3×3 conv + ReLU 32", "norm", "3×3 max pool", "1×1 conv 64"}
+    shapes = [text for text in texts(figure) if re.fullmatch(r"\d+×\d+×\d+", text)]
+    assert sorted(shapes) == sorted(f"28×28×{n}" for n in (192, 64, 16, 32, 4, 8, 12, 116)), "not of norm and pool"
+    layers = keras().layers
+    strided = keras().Sequential([keras().Input((9, 9, 1)), layers.Conv2D(6, 3, strides=2), layers.MaxPooling2D(2)])
+    assert {"3×3 conv 6, /2", "2×2 max pool /2"} < set(graph_of(plots.plot_graph(strided))[0].values())
+
+
+def test_a_chain_is_on_one_line_and_branches_in_the_order_of_what_joins_them():
+    _, _, (boxes, _) = graph_of(plots.plot_graph(chain(9)))
+    assert np.ptp([box.y0 + box.y1 for box in boxes]) < 1e-9
+    words, _, (boxes, _) = graph_of(plots.plot_graph(inception()))
+    heights = {word: boxes[index].y0 for index, word in words.items()}
+    assert heights["1×1 conv 64"] > heights["norm"] > heights["3×3 max pool"]
+
+
+def test_only_small_functional_models_are_drawn():
+    class Own(keras().Model):
+        pass
+
+    for model in (Own(), keras().Sequential([keras().layers.ReLU()]), keras().layers.ReLU(), "model", None):
+        with pytest.raises(ValueError, match=r"^model: got .*, expected a functional model or a Sequential one"):
+            plots.plot_graph(model)
+    with pytest.raises(ValueError, match=r"^model: got 4[12] layers, expected at most 40"):
+        plots.plot_graph(chain(42))
+    with pytest.raises(ValueError, match=r"^model: got 40 layers in a row that need .* draw a part"):
+        plots.plot_graph(chain(40))
+
+
 # A Keras layer
 
 
@@ -842,6 +1064,25 @@ def refused(message: str, function, *arguments, **named):
         refused("row_names: got 2, expected 1", plots.plot_heat_map, [[1, 2]], **LABELS, **rows_and_columns(2, 2)),
         refused("column_names: got 1, expected 2", plots.plot_heat_map, [[1, 2]], **LABELS, **rows_and_columns(1, 1)),
         refused("low: got 1, expected less", plots.plot_heat_map, [[1]], **LABELS, **rows_and_columns(1, 1), low=1),
+        refused("log: got 'z', expected", plots.plot_bubbles, {"a": {"b": (1, 2)}}, **LABELS, log="z"),
+        refused("groups: got 0, expected 1 to 5", plots.plot_bubbles, {}, **LABELS),
+        refused(
+            "groups: got 6, expected 1 to 5", plots.plot_bubbles, {key: {"b": (1, 2)} for key in "abcdef"}, **LABELS
+        ),
+        refused("groups['a']: got no points", plots.plot_bubbles, {"a": {}}, **LABELS),
+        refused("groups['a']['b']: got (1,), expected (x, y)", plots.plot_bubbles, {"a": {"b": (1,)}}, **LABELS),
+        refused("groups['a']['b']: got an array with NaN", plots.plot_bubbles, {"a": {"b": (1, np.nan)}}, **LABELS),
+        refused("groups['a']['b']: got size 0", plots.plot_bubbles, {"a": {"b": (1, 2, 0)}}, **LABELS),
+        refused(
+            "groups['a']['c']: got (1, 2), exp", plots.plot_bubbles, {"a": {"b": (1, 2, 3), "c": (1, 2)}}, **LABELS
+        ),
+        refused("groups: got x = 0, expected more", plots.plot_bubbles, {"a": {"b": (0, 2)}}, **LABELS, log="x"),
+        refused("lines['l']: got −1, expected more", plots.plot_bubbles, CROWDED, **LABELS, log="y", lines={"l": -1}),
+        refused("lines['l']: got an array with", plots.plot_bubbles, CROWDED, **LABELS, lines={"l": np.inf}),
+        refused("layers: got none", plots.plot_network, []),
+        refused("layers[0]: got shape (3, 4), expected", plots.plot_network, [("a", (3, 4))]),
+        refused("layers[1]: got 0, expected an integer", plots.plot_network, [("a", (3,)), ("b", (0,))]),
+        refused("layers: got 40 that need", plots.plot_network, [("dense", (9,))] * 40),
         refused("lanes: got none", plots.plot_timeline, {"a": []}),
         refused("lanes: expected pairs", plots.plot_timeline, {"a": [(2, 1)]}),
         refused("lanes: expected pairs", plots.plot_timeline, {"a": [(1, 2, 3)]}),

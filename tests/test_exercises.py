@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import notebook_rules as rules
 import test_exercises_03
+import test_exercises_04
 from helpers import quiet_import
 from helpers.datasets import load
 from helpers.exercises import check
@@ -19,7 +20,8 @@ with quiet_import():
     import keras
 
 REPEATS = 20  # the inputs are random: a verdict has to be the same for all of them
-FEW = {"small_cnn": 1, "training_pipeline": 2}  # where nothing is random, and where a check takes long
+# Where nothing is random, and where a check takes long
+FEW = {"small_cnn": 1, "training_pipeline": 2, "path_lengths": 2, "factorised_inception": 2, "preactivation_block": 2}
 VALUES = ("pooling_puzzle", "small_cnn")  # the exercises whose answer is no function
 MADE = ("small_cnn",)  # the exercises whose answers take time to make: in the tables are functions that make them
 
@@ -875,12 +877,10 @@ CONSTANTS = {
     "small_cnn": [lambda: 0, lambda: 0.97, list, lambda: np.ones((360, 10)), lambda: {"accuracy": 0.97}],
 }
 
-for table, more in (
-    (RIGHT, test_exercises_03.RIGHT),
-    (WRONG, test_exercises_03.WRONG),
-    (CONSTANTS, test_exercises_03.CONSTANTS),
-):
-    table.update(more)
+for notebook in (test_exercises_03, test_exercises_04):
+    RIGHT.update(notebook.RIGHT)
+    WRONG.update(notebook.WRONG)
+    CONSTANTS.update(notebook.CONSTANTS)
 
 
 def stub(*arguments, **named): ...

@@ -8,14 +8,12 @@ the pipeline that most tutorials write, in turns in one process; the exit status
 trains the networks of section 6 for the seeds 0 to 4.
 """
 
-import csv
-import datetime
 import statistics
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bars import ROOT, Row, at_least, report, seconds  # first: it makes the course's folders importable
+from bars import Row, at_least, report, seconds, write_results  # first: it makes the course's folders importable
 
 import helpers
 from helpers import scenes
@@ -28,6 +26,7 @@ with helpers.quiet_import():
     import tensorflow as tf
 
 NAME = "03_preprocessing_and_augmentation"
+COMMAND = "python tests/benchmarks/augmentation.py results"
 SEEDS = range(5)
 SIZES = (50, 100, 200, 400, 800, 1_600, 3_200)
 IMAGES, BATCH, TURNS = 8_192, 128, 5
@@ -74,18 +73,6 @@ def _accuracy(net: keras.Model, images: np.ndarray, labels: np.ndarray) -> str:
     """As the tables have it: three digits."""
     called = net.predict(images, batch_size=500, verbose=0).argmax(axis=1)
     return f"{(called == labels).mean():.3f}"
-
-
-def write(name: str, rows: list[dict]) -> None:
-    path = ROOT / "data" / "results" / f"{name}.csv"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# {datetime.date.today()}, tensorflow {tf.__version__}, keras {keras.__version__}: ")
-        file.write("python tests/benchmarks/augmentation.py results\n")
-        table = csv.DictWriter(file, rows[0], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    print(path)
 
 
 def speed(lesson: dict) -> list[Row]:
@@ -153,8 +140,8 @@ def _consume(batches: tf.data.Dataset) -> None:
 def main(parts: list[str]) -> int:
     lesson = definitions(NAME)
     if "results" in parts:
-        write("augmentation_matrix", matrix(lesson))
-        write("augmentation_sizes", sizes(lesson))
+        write_results("augmentation_matrix", matrix(lesson), COMMAND)
+        write_results("augmentation_sizes", sizes(lesson), COMMAND)
     if "speed" in parts:
         return report(["tensorflow", "keras"], speed(lesson))
     return 0

@@ -1,5 +1,7 @@
-"""What the benchmarks share: timing, and one line for each bar."""
+"""What the benchmarks share: timing, one line for each bar, and the tables of results."""
 
+import csv
+import datetime
 import os
 import statistics
 import sys
@@ -41,3 +43,16 @@ def report(packages: list[str], rows: list[Row]) -> int:
     for what, measured, bar, holds in rows:
         print(f"{what:<48} {measured:>9.3g} {bar:>7}  {'yes' if holds else 'NO'}")
     return 0 if all(holds for *_, holds in rows) else 1
+
+
+def write_results(name: str, rows: list[dict], command: str) -> None:
+    """Write a table to data/results; its first line says when, with what and by which command it was made."""
+    path = ROOT / "data" / "results" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        versions = ", ".join(f"{package} {version(package)}" for package in ("tensorflow", "keras"))
+        file.write(f"# {datetime.date.today()}, {versions}: {command}\n")
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    print(path)

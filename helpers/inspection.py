@@ -6,6 +6,7 @@ Keras and TensorFlow are imported where they are used, so that importing this mo
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -212,6 +213,22 @@ def _measured_connections(step: "_Step", units: int, inputs: int) -> tuple[int, 
 
 
 # Costs
+
+
+@contextlib.contextmanager
+def shapes_only() -> Iterator[None]:
+    """Build models inside ``with shapes_only():`` whose weights have shapes and no values, and take no memory.
+
+    They can be counted by the functions of this module that do not run a model, but neither run nor trained. The names
+    of layers count from the start again afterwards.
+    """
+    import keras
+
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        keras.utils.clear_session(free_memory=False)  # else Keras makes up for the values at the next occasion
 
 
 def multiply_adds(model) -> dict[str, int]:

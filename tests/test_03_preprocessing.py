@@ -220,7 +220,5 @@ def test_the_stored_curves_are_complete(lesson):
     rows = lesson["stored"]("augmentation_sizes")
     cases = {(row["trained"], int(row["images"]), int(row["batches"]), int(row["seed"])) for row in rows}
     lengths = [*((size, 500) for size in (50, 100, 200, 400, 800, 1_600, 3_200)), (3_200, 2_000)]
-    assert cases == {
-        (way, *length, seed) for way in ("plain", "augmented") for length in lengths for seed in range(5)
-    }
+    assert cases == {(way, *length, seed) for way in ("plain", "augmented") for length in lengths for seed in range(5)}
     assert len(rows) == len(cases)

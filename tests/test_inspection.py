@@ -1271,3 +1271,48 @@ def test_a_unit_has_no_negative_place():
 
 def test_layers_of_unknown_geometry_beside_the_path_do_no_harm():
     assert inspection.receptive_field(unknown_geometry(), "conv").size == (3, 3)
+
+
+# Without weights
+
+
+def test_shapes_alone_are_counted_as_the_network_is():
+    def build():
+        image = keras.Input((16, 16, 3))
+        x = layers.BatchNormalization()(layers.Conv2D(4, 3, strides=2)(image))
+        return keras.Model(image, layers.Dense(5)(layers.Dropout(0.5)(layers.Flatten()(x))))
+
+    with inspection.shapes_only():
+        bare = build()
+    whole = build()
+    assert bare.count_params() == whole.count_params()
+    assert list(inspection.multiply_adds(bare).values()) == list(inspection.multiply_adds(whole).values())
+    assert inspection.depth(bare) == inspection.depth(whole) == 2
+    for training in (True, False):
+        assert inspection.activation_memory(bare, training=training) == inspection.activation_memory(
+            whole, training=training
+        )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no module resource")
+def test_shapes_alone_take_no_memory_then_or_later():
+    code = """
+import resource
+from helpers import inspection, quiet_import
+with quiet_import():
+    import keras
+layer = keras.layers.Dense
+keras.Sequential([keras.Input((8,)), layer(8)])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    with inspection.shapes_only():
+        model = keras.Sequential([keras.Input((10_000,)), layer(20_000)])
+        raise KeyError
+except KeyError:
+    pass
+net = keras.Sequential([keras.Input((8,)), layer(8)])
+assert net(keras.ops.ones((1, 8))).shape == (1, 8) and model.count_params() == 200_020_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    grown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=rules.ROOT, check=True)
+    assert int(grown.stdout) < 200_000  # KiB (bytes on macOS); the weights alone have 781,000 KiB

@@ -5,7 +5,7 @@ import pytest
 import refresh
 from notebook_code import execute
 
-TRAINING = ("02_building_cnns_with_keras", "03_preprocessing_and_augmentation")
+TRAINING = ("02_building_cnns_with_keras", "03_preprocessing_and_augmentation", "04_milestone_architectures")
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The race of the seven twins, and training error against depth, for notebook 04.
 
-    python tests/benchmarks/milestones.py race      writes data/results/milestones_race.csv; a quarter of an hour
-    python tests/benchmarks/milestones.py depth     writes data/results/milestones_depth.csv; ten minutes
+    python tests/benchmarks/milestones.py race      writes data/results/milestones_race.csv; eight minutes
+    python tests/benchmarks/milestones.py depth     writes data/results/milestones_depth.csv; five minutes
 
 All functions are those of the notebook, with its data and budget, for the seeds 0 to 2.
 """

@@ -219,8 +219,8 @@ def _measured_connections(step: "_Step", units: int, inputs: int) -> tuple[int, 
 def shapes_only() -> Iterator[None]:
     """Build models inside ``with shapes_only():`` whose weights have shapes and no values, and take no memory.
 
-    They can be counted by the functions of this module that do not run a model, but neither run nor trained. The names
-    of layers count from the start again afterwards.
+    They can be counted by the functions of this module that do not run a model, but neither run nor trained. Afterwards
+    Keras's session is cleared: layers' names count from the start, and a dtype policy that was set is forgotten.
     """
     import keras
 

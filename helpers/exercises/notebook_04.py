@@ -656,9 +656,9 @@ def preactivation_block(answer) -> None:
         x = 2 * rng.normal(size=(3, ROWS, COLUMNS, channels))
         outcomes = {diagnosis: _stepped(steps, x, kernels, scales) for diagnosis, steps in BLOCKS.items()}
         shared = _stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
-        different = [*outcomes.values(), *[shared] * (1 in (len(kernels), len(scales)))]
+        to_tell = [*outcomes.values(), shared] if 1 in (len(kernels), len(scales)) else outcomes.values()
         # Again where nothing passes a ReLU, say, and two blocks look the same.
-        if not any(_close(*pair) for pair in itertools.combinations(different, 2) if pair[0].size):
+        if not any(_close(*pair) for pair in itertools.combinations(to_tell, 2) if pair[0].size):
             break
     result = _computed(model, x)
     for diagnosis, outcome in outcomes.items():

@@ -25,8 +25,7 @@ BLOCKS = (3, 6, 9, 15, 21)
 
 def race(lesson: dict) -> list[dict]:
     """Each twin with the same budget of multiply-adds."""
-    pose = {"background": "fixed", "rotation": "fixed", "viewpoint": "random"}
-    data = load("shapes", size=67, n_train=3_000, n_test=1_000, **pose)
+    data = lesson["load_for_race"]("shapes")
     rows = []
     for name in lesson["twins"](67, 10):
         for row in lesson["race"](name, data, SEEDS, BUDGET):

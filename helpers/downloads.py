@@ -122,7 +122,7 @@ def fetch(builder, name: str, instead: str) -> None:
             _ask_for_missing(builder)
             _download_and_prepare(builder)
         except Exception as error:
-            reason = _network_trouble(error)
+            reason = network_trouble(error)
             if reason:
                 raise ConnectionError(
                     f"{name} is not on this computer and could not be downloaded ({reason}): "
@@ -132,6 +132,62 @@ def fetch(builder, name: str, instead: str) -> None:
             if isinstance(error, OSError):
                 raise _unwritable(error) from None
             raise
+
+
+def ask(url: str) -> None:
+    """Wait `PATIENCE` seconds at most for an answer from this address; raise what is wrong, if anything is.
+
+    Resolving a name cannot be interrupted, so a thread does it that is left behind if need be.
+
+    Raises
+    ------
+    requests.RequestException, TimeoutError
+        When the address does not answer, or not with success; `network_trouble` puts it in words.
+    """
+    import requests
+
+    answers = queue.SimpleQueue()
+
+    def get() -> None:
+        try:
+            with requests.get(url, stream=True, timeout=PATIENCE) as response:
+                response.raise_for_status()
+            answers.put(None)
+        except Exception as error:  # whatever it is, the thread that waits has to hear of it
+            answers.put(error)
+
+    threading.Thread(target=get, daemon=True).start()
+    try:
+        error = answers.get(timeout=PATIENCE)
+    except queue.Empty:
+        raise TimeoutError(f"{urlsplit(url).hostname} did not answer within {PATIENCE} s") from None
+    if error:
+        raise error
+
+
+def network_trouble(error: Exception) -> str | None:
+    """Why nothing, or something wrong, came from the network, in a few words; None when something else failed."""
+    import requests
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+    if isinstance(error, NonMatchingChecksumError):
+        return "what came is damaged: its checksum is wrong"
+    if isinstance(error, tfds.download.DownloadError):
+        status = re.search(r"HTTP code: (\d+)", str(error))
+        return f"the server answered {status[1]}" if status else _first_line(error)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{urlsplit(error.response.url).hostname} answered {error.response.status_code}"
+    if isinstance(error, requests.RequestException):
+        asked = getattr(error.request, "url", None)
+        where = urlsplit(asked).hostname if asked else "the server"
+        if isinstance(error, requests.Timeout) or "timed out" in str(error):
+            return f"{where} fell silent for {PATIENCE} s"
+        broke_off = isinstance(error, requests.exceptions.ChunkedEncodingError)
+        return f"{where} {'broke off' if broke_off else 'cannot be reached'}"
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return _first_line(error)
+    return None
 
 
 class Downloaded:
@@ -351,34 +407,12 @@ def _checksum(path: Path) -> str:
 
 
 def _ask_for_missing(builder) -> None:
-    """Wait `PATIENCE` seconds at most for an answer to the first address that has to be asked.
-
-    Resolving a name cannot be interrupted, so a thread does it that is left behind if need be.
-    """
-    import requests
-
+    """`ask` the first address of a file that is not on this computer."""
     there = {_noted_checksum(note) for note in (cache_folder() / "downloads" / builder.name).glob("*.INFO")}
     known = builder.url_infos or {}
     url = next((url for url, info in known.items() if info.checksum not in there and url.startswith("http")), None)
-    if url is None:
-        return
-    answers = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            with requests.get(url, stream=True, timeout=PATIENCE) as response:
-                response.raise_for_status()
-            answers.put(None)
-        except Exception as error:  # whatever it is, the thread that waits has to hear of it
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        error = answers.get(timeout=PATIENCE)
-    except queue.Empty:
-        raise TimeoutError(f"{urlsplit(url).hostname} did not answer within {PATIENCE} s") from None
-    if error:
-        raise error
+    if url is not None:
+        ask(url)
 
 
 def _download_and_prepare(builder) -> None:
@@ -414,31 +448,6 @@ def _impatient() -> Iterator[None]:
         yield
     finally:
         HTTPAdapter.send, downloader.MAX_RETRIES = send, retries
-
-
-def _network_trouble(error: Exception) -> str | None:
-    """Why nothing, or something wrong, came from the network, in a few words; None when something else failed."""
-    import requests
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-
-    if isinstance(error, NonMatchingChecksumError):
-        return "what came is damaged: its checksum is wrong"
-    if isinstance(error, tfds.download.DownloadError):
-        status = re.search(r"HTTP code: (\d+)", str(error))
-        return f"the server answered {status[1]}" if status else _first_line(error)
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"{urlsplit(error.response.url).hostname} answered {error.response.status_code}"
-    if isinstance(error, requests.RequestException):
-        asked = getattr(error.request, "url", None)
-        where = urlsplit(asked).hostname if asked else "the server"
-        if isinstance(error, requests.Timeout) or "timed out" in str(error):
-            return f"{where} fell silent for {PATIENCE} s"
-        broke_off = isinstance(error, requests.exceptions.ChunkedEncodingError)
-        return f"{where} {'broke off' if broke_off else 'cannot be reached'}"
-    if isinstance(error, (ConnectionError, TimeoutError)):
-        return _first_line(error)
-    return None
 
 
 def _first_line(error: Exception) -> str:

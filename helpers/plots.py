@@ -21,12 +21,14 @@ from matplotlib.patches import PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator
+from PIL import Image
 
 from .validation import check_array, check_integer, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-SIGNED, SEQUENTIAL, GREY, ERRORS = "RdBu_r", "viridis", "gray", "Oranges"
+SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
+SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
 HIGHLIGHT = PALETTE[4]
 DPI = 90  # stated, so that "<Figure size …>" reads the same on every machine
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
@@ -107,6 +109,43 @@ def show_images(
         figure.supxlabel(f"values {_number(low)} … {_number(high)}", fontsize=9, color="#555555")
         return figure
     return _grid(tiles, columns, titles, captions, boxes=boxes, row_titles=row_titles)
+
+
+def overlay(images, maps) -> np.ndarray:
+    """Lay a heat map over each image, which turns grey.
+
+    Parameters
+    ----------
+    images
+        A batch ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1.
+    maps
+        ``(n, rows, columns)``, not negative, no larger than the images, and enlarged bilinearly to their size. Each is
+        scaled so that its own largest value is the hottest, yellow; where it is 0, the image is left grey.
+
+    Returns
+    -------
+    numpy.ndarray
+        RGB ``(n, h, w, 3)``, floats from 0 to 1, to be handed to `show_images`.
+
+    Raises
+    ------
+    ValueError
+        For another rank or number of channels, NaN, values out of range, or maps that do not go with the images.
+    """
+    images, maps = check_array("images", images, (4,)), check_array("maps", maps, (3,))
+    count, height, width, channels = images.shape
+    if channels not in (1, 3):
+        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
+    if len(maps) != count or maps.shape[1] > height or maps.shape[2] > width:
+        came = f"{len(maps)} of {size_text(maps.shape[1:])}"
+        raise ValueError(f"maps: got {came}, expected {count} of at most {height}×{width}, as the images")
+    if maps.min() < 0:
+        raise ValueError(f"maps: got {_number(maps.min())}, expected no negative values")
+    grey = _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+    shares = [(heat / (heat.max() or 1)).astype(np.float32) for heat in maps]
+    heat = np.array([Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR) for share in shares])
+    opacity = 0.75 * heat[..., None]  # never 1: the image is to be seen through the hottest places too
+    return np.clip((1 - opacity) * grey[..., None] + opacity * _colours(heat, HEAT, 0, 1), 0, 1)
 
 
 def show_pixels(
@@ -328,19 +367,94 @@ def plot_lines(
     for index, (label, values) in enumerate(lines.items()):
         if len(values) != len(x):
             raise ValueError(f"lines[{label!r}]: got {len(values)} values, expected {len(x)}, as in x")
-        marker = "osD^vP*"[index % 7] if markers else None
+        marker = SHAPES[index % len(SHAPES)] if markers else None
         ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
-    if log:
-        ax.set(xscale="log", yscale="log" if log == "xy" else "linear")
-        ax.set_xticks(x, labels=[_number(value) for value in x], minor=False)
-        ax.set_xticks([], minor=True)
-    elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.set(xlabel=x_label, ylabel=y_label, title=title)
+    _set_positions(ax, x, bool(log))
+    ax.set(xlabel=x_label, ylabel=y_label, title=title, yscale="log" if log == "xy" else "linear")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
+    return figure
+
+
+def plot_panels(
+    x,
+    panels: Mapping[str, Mapping[str, Sequence]],
+    *,
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    columns: int = 2,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Draw curves with error bars in panels on one scale, each label in the same colour and shape in all of them.
+
+    Parameters
+    ----------
+    x
+        The common positions; the curves stand a little beside them, so that no error bar covers another.
+    panels
+        By title and label, ``(means, spreads)``, each as long as `x`; a spread is half the length of an error bar.
+        NaN leaves out the point or the bar.
+    log
+        Put `x` on a logarithmic axis, with ticks at its values.
+    columns
+        Panels in a row.
+    levels
+        By title, the value of `y` of a dashed line across that panel.
+
+    Raises
+    ------
+    ValueError
+        For no panels or curves, curves that are not two rows as long as `x`, negative spreads, infinity, levels of
+        other panels, or an `x` that a logarithmic axis cannot show.
+    """
+    x = check_array("x", x, (1,)).astype(float)
+    if log and x.min() <= 0:
+        raise ValueError(f"x: got {_number(x.min())}, expected more than 0 on a logarithmic axis")
+    if not panels or not all(panels.values()):
+        raise ValueError("panels: got none, or one without curves, expected at least one curve in each")
+    for title, label, pair in [(title, *curve) for title, curves in panels.items() for curve in curves.items()]:
+        name, shapes = f"panels[{title!r}][{label!r}]", [np.shape(part) for part in pair]
+        if shapes != [x.shape] * 2:
+            raise ValueError(f"{name}: got shapes {shapes}, expected means and spreads, {len(x)} of each, as in x")
+        if np.isinf(pair).any() or np.less(pair[1], 0).any():
+            raise ValueError(f"{name}: got infinity or a spread below 0, expected neither")
+    levels = {title: check_array(f"levels[{title!r}]", y, (0,)).item() for title, y in (levels or {}).items()}
+    if not set(levels) <= set(panels):
+        raise ValueError(f"levels: got {', '.join(levels)}, expected titles of panels, {', '.join(panels)}")
+    columns = min(check_integer("columns", columns, 1), len(panels))
+    rows, width = math.ceil(len(panels) / columns), min(WIDTH, 5.2 * columns)
+    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
+    places = np.log(x) if log else x
+    gaps = np.diff(np.unique(places))
+    step = min(0.012 * max(columns, 2) * gaps.sum(), 0.6 * gaps.min() / len(labels)) if len(gaps) else 0.02
+
+    in_a_row = max(1, int((width - 0.2) / (max(_text_width(label, 10) for label in labels) + 0.7)))
+    figure = _figure(width, 2.7 * rows + 0.3 + 0.22 * math.ceil(len(labels) / in_a_row))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    bars = {}
+    for index, (ax, title) in enumerate(zip(axes, panels, strict=False)):
+        for label, (means, spreads) in panels[title].items():
+            order = labels.index(label)
+            beside = places + (order - (len(labels) - 1) / 2) * step
+            bars[label] = ax.errorbar(
+                np.exp(beside) if log else beside, means, spreads, marker=SHAPES[order % len(SHAPES)], markersize=5,
+                color=PALETTE[order % len(PALETTE)], linewidth=1.4, elinewidth=1.2, capsize=2.5,
+            )  # fmt: skip
+        if title in levels:
+            ax.axhline(levels[title], color="#777777", linestyle="--", linewidth=1, zorder=1)
+        _set_positions(ax, x, log)
+        is_lowest = index + columns >= len(panels)
+        ax.tick_params(labelbottom=is_lowest)
+        ax.set(xlabel=x_label if is_lowest else None, ylabel=y_label if index % columns == 0 else None)
+        ax.set_title(textwrap.fill(title, int(11 * width / columns)), fontsize=10)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    figure.legend([bars[label] for label in labels], labels, loc="outside lower center", ncols=in_a_row, frameon=False)
     return figure
 
 
@@ -645,6 +759,54 @@ def plot_calibration(confidence, correct) -> Figure:
     return figure
 
 
+def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[str]) -> Figure:
+    """Draw points in the plane side by side, a colour and a shape for each class; beyond ten classes only a colour.
+
+    Parameters
+    ----------
+    panels
+        Points ``(n, 2)`` by title: first and second component, both on one scale.
+    labels
+        The class of each point, ``(n,)`` whole numbers from 0, the same in all panels.
+    class_names
+        One for each class; beyond ten there is no legend.
+
+    Raises
+    ------
+    ValueError
+        For no panels, points or labels of another shape, NaN, or a label without a name.
+    """
+    if not panels:
+        raise ValueError("panels: got none, expected at least one")
+    labels, count = check_array("labels", labels, (1,)), len(class_names)
+    for odd in labels[~np.isin(labels, range(count))]:
+        raise ValueError(f"labels: got {_number(odd)}, expected 0 to {count - 1}, as in class_names")
+    points = {title: check_array(f"panels[{title!r}]", own, (2,)) for title, own in panels.items()}
+    for title, own in points.items():
+        if own.shape != (len(labels), 2):
+            raise ValueError(f"panels[{title!r}]: got {size_text(own.shape)}, expected {len(labels)}×2, as labels")
+    is_named = count <= len(SHAPES)
+    beside = max(_text_width(str(name), FONT) for name in class_names) + 0.6 if is_named else 0
+    side = min(3.4, (WIDTH - beside) / len(points))
+    figure = _figure(side * len(points) + beside, max(side, 0.2 * count if is_named else 0) + 0.1)
+    colours = PALETTE if is_named else plt.get_cmap(SEQUENTIAL)(np.linspace(0, 1, count))
+    area = np.clip(9000 / len(labels), 10, 30)  # square points
+    for ax, (title, own) in zip(figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
+        for index in range(count):
+            shape, colour = SHAPES[index] if is_named else "o", colours[index % len(colours)]
+            ax.scatter(
+                *own[labels == index].T, s=area, marker=shape, color=colour, alpha=0.75, lw=0.3, edgecolor="white"
+            )
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.set(xticks=[], yticks=[], xlabel="first component", ylabel="second component")
+        ax.set_title(textwrap.fill(title, max(8, int(11 * side))), fontsize=10)
+    if is_named:
+        legend = figure.legend(ax.collections, class_names, loc="outside right center", frameon=False, fontsize=FONT)
+        for handle in legend.legend_handles:
+            handle.set(sizes=[36], alpha=1)
+    return figure
+
+
 def plot_bubbles(
     groups: Mapping[str, Mapping[str, Sequence[float]]],
     *,
@@ -935,6 +1097,16 @@ def _points(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> np.ndarray:
             if len(point) == 3 and point[2] <= 0:
                 raise ValueError(f"groups[{name!r}][{label!r}]: got size {_number(point[2])}, expected more than 0")
     return np.array(values, dtype=float)
+
+
+def _set_positions(ax, x: np.ndarray, log: bool) -> None:
+    """Ticks at each `x` of a logarithmic axis, and at whole numbers of another where all of `x` are whole."""
+    if log:
+        ax.set_xscale("log")
+        ax.set_xticks(x, labels=[_number(value) for value in x], minor=False)
+        ax.set_xticks([], minor=True)
+    elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _set_log(ax, axis: str) -> None:

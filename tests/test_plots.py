@@ -203,29 +203,34 @@ DRAWINGS = {
 FIGURES |= DRAWINGS
 
 
-@pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
-def test_a_figure_is_drawn_without_warnings_and_not_left_open(make):
+def made_and_saved(make) -> tuple[Figure, bytes]:
+    png = io.BytesIO()
     with np.errstate(all="raise"):
         figure = make()
+    figure.savefig(png, format="png")
+    return figure, png.getvalue()
+
+
+first_time = cache(made_and_saved)  # drawing takes most of this file's time: the tests of one figure share it
+
+
+@pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
+def test_a_figure_is_drawn_without_warnings_and_not_left_open(make):
+    figure, png = first_time(make)
     assert isinstance(figure, Figure)
     assert plt.get_fignums() == []
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    assert plt.imread(io.BytesIO(png.getvalue())).std() > 0.01, "the figure is blank"
+    assert plt.imread(io.BytesIO(png)).std() > 0.01, "the figure is blank"
     assert figure.get_figwidth() <= (13 if make in DRAWINGS.values() else 10)
 
 
 @pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
 def test_a_figure_is_the_same_every_time(make):
-    first, second = io.BytesIO(), io.BytesIO()
-    for png in (first, second):
-        make().savefig(png, format="png")
-    assert first.getvalue() == second.getvalue()
+    assert made_and_saved(make)[1] == first_time(make)[1]
 
 
 @pytest.mark.parametrize("make", LABELLED.values(), ids=LABELLED)
 def test_nothing_is_cut_off(make):
-    figure = drawn(make())
+    figure, _ = first_time(make)
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
     assert height <= 8, "as high as a slide"

@@ -226,7 +226,7 @@ def _mobilenet_v2(pretrained: bool) -> "keras.Model":
     images = keras.Input((None, None, 3), name="images")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     network = keras.applications.MobileNetV2(input_tensor=scaled, include_top=False, weights=None)
-    network = keras.Model(network.input, network.output, name="backbone")
+    network = keras.Model(images, network.output, name="backbone")
     if pretrained:
         file = _fetched()
         try:

@@ -1,11 +1,21 @@
 """Whole notebooks again: `pytest -m slow` runs those that train with other seeds, on one core, and without oneDNN."""
 
+import re
+
+import nbformat.v4
 import pytest
 
+import notebook_code
+import notebook_rules as rules
 import refresh
 from notebook_code import execute
 
-TRAINING = ("02_building_cnns_with_keras", "03_preprocessing_and_augmentation", "04_milestone_architectures")
+TRAINING = (
+    "02_building_cnns_with_keras",
+    "03_preprocessing_and_augmentation",
+    "04_milestone_architectures",
+    "05_transfer_learning",
+)
 
 
 @pytest.mark.slow
@@ -24,8 +34,24 @@ def test_claims_hold_without_onednn_and_on_one_core(name, variables, monkeypatch
     execute(name)
 
 
-def test_another_value_reaches_the_notebook():
-    with pytest.raises(refresh.RefreshError, match="no such set"):
-        execute(TRAINING[0], DATASET="no such set")
+def test_another_value_reaches_the_notebook(tiny_course, monkeypatch):
+    monkeypatch.setattr(notebook_code, "NOTEBOOKS", tiny_course / "notebooks")
+    parameters = nbformat.v4.new_code_cell('DATASET = "digits"\nSEED = 0', metadata={"tags": ["parameters"]})
+    use = nbformat.v4.new_code_cell("raise ValueError([DATASET, SEED])")
+    lesson = nbformat.v4.new_notebook(cells=[parameters, use])
+    (tiny_course / "notebooks" / "lesson.ipynb").write_text(nbformat.v4.writes(lesson), encoding="utf-8")
+    with pytest.raises(refresh.RefreshError, match=r"\['no such set', 3\]"):
+        execute("lesson", DATASET="no such set", SEED=3)
     with pytest.raises(ValueError, match="SEEDS: got a name"):
-        execute(TRAINING[0], SEEDS=1)
+        execute("lesson", SEEDS=1)
+
+
+@pytest.mark.parametrize("path", rules.course_notebooks(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_parameter_is_used(path):
+    """What the test above does not see: it runs a notebook that starts in no time, and none of the course's own."""
+    code = [cell for cell in rules.read_notebook(path).cells if cell.cell_type == "code"]
+    place = next(index for index, cell in enumerate(code) if "parameters" in rules.tags(cell))
+    later = "\n".join(cell.source for cell in code[place + 1 :])
+    names = re.findall(r"^(\w+) = ", code[place].source, re.MULTILINE)
+    assert "SEED" in names
+    assert [name for name in names if not re.search(rf"\b{name}\b", later)] == []

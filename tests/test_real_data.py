@@ -186,3 +186,7 @@ def test_notebook_03_runs_on_cifar10(cache):
 
 def test_notebook_03_runs_on_a_folder_of_photographs():
     execute("03_preprocessing_and_augmentation", DATASET=str(DATA / "flower_photos"))
+
+
+def test_notebook_05_teaches_on_a_folder_of_real_photographs():
+    execute("05_transfer_learning", DATASET=str(DATA / "pavements"))

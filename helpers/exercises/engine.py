@@ -78,19 +78,26 @@ def exercise(checker: Callable[[object], None]) -> Callable[[object], None]:
     return checker
 
 
-def call(answer, case: Mapping):
-    """Return what `answer` gives for copies of these arguments; a `Mistake` when that cannot be judged."""
+def run(answer, case: Mapping, what: str):
+    """Return what `answer` gives for these arguments, which `what` names in a diagnosis; a `Mistake` when it fails."""
     if not callable(answer):
         raise Mistake(f"Write a function; this is {describe(answer)}.")
-    arguments = copy.deepcopy(dict(case))
     try:
-        result = answer(**arguments)
+        result = answer(**case)
     except Exception as error:
         if "unexpected keyword argument" in str(error):
             raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
-        raise Mistake(f"For {inputs(case)} it raises {type(error).__name__}: {error}") from None
+        text = " ".join(str(error).split())[:200]  # Keras's errors go on for pages
+        raise Mistake(f"For {what} it raises {type(error).__name__}: {text}") from None
     if result is None:
-        raise Mistake(f"For {inputs(case)} it returns None: is the return missing?")
+        raise Mistake(f"For {what} it returns None: is the return missing?")
+    return result
+
+
+def call(answer, case: Mapping):
+    """Return what `answer` gives for copies of these arguments; a `Mistake` when that cannot be judged."""
+    arguments = copy.deepcopy(dict(case))
+    result = run(answer, arguments, inputs(case))
     for name, value in case.items():
         if isinstance(value, (np.ndarray, list)) and not np.array_equal(value, arguments[name]):
             raise Mistake(f"It changes its input {name}: work on a copy.")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .engine import Mistake, call, compare, describe, exercise, numbers, same, second_wrong
+from .engine import Mistake, call, compare, describe, exercise, numbers, run, same, second_wrong
 
 
 def _parameters(layers, frozen, kernel=lambda k: k * k, biased=lambda norm: not norm, of=lambda c, f: f, place=None):
@@ -493,22 +493,6 @@ def _drawn_maps(rng: np.random.Generator, height: int, width: int, channels: int
 # The exercises in Keras
 
 
-def _called(answer, case: Mapping, what: str):
-    """What `answer` gives for these arguments, which are not copied; `what` names them in a diagnosis."""
-    if not callable(answer):
-        raise Mistake(f"Write a function; this is {describe(answer)}.")
-    try:
-        result = answer(**case)
-    except Exception as error:
-        if "unexpected keyword argument" in str(error):
-            raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
-        text = " ".join(str(error).split())[:200]
-        raise Mistake(f"For {what} it raises {type(error).__name__}: {text}") from None
-    if result is None:
-        raise Mistake(f"For {what} it returns None: is the return missing?")
-    return result
-
-
 def _size(weights) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
@@ -528,7 +512,7 @@ def unfreeze_from(answer) -> None:
         base.trainable = True
         base.trainable = False
         what = f"the layer {name!r} of a base with layers {', '.join(layer.name for layer in base.layers)}"
-        result = _called(answer, {"base": base, "name": name}, what)
+        result = run(answer, {"base": base, "name": name}, what)
         after = base.get_weights()
         if len(after) != len(before) or not all(map(np.array_equal, before, after)):
             raise Mistake("It changes the values of base's weights: change only what is trainable.")
@@ -963,7 +947,7 @@ def _check_words(answer, what: str, case: Mapping, why: Mapping[str, str]) -> No
     expected = findings(**case)
     model, images, labels = case["model"], case["images"].copy(), case["labels"].copy()
     weights, flags = model.get_weights(), _flags(model)
-    result = _called(answer, case, what)
+    result = run(answer, case, what)
     if isinstance(result, np.ndarray):
         result = result.tolist()
     if not isinstance(result, (list, tuple, set, frozenset)):

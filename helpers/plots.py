@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Polygon, Rectangle
@@ -29,7 +29,7 @@ from .validation import check_array, check_integer, size_text
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
 SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
-HIGHLIGHT = PALETTE[4]
+HIGHLIGHT, TRUTH = PALETTE[4], PALETTE[5]
 DPI = 90  # stated, so that "<Figure size …>" reads the same on every machine
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
 FRAME = 0.022  # inches: two dots of the screen
@@ -48,6 +48,7 @@ def show_images(
     columns: int | None = None,
     row_titles: Sequence[str] | None = None,
     boxes: Sequence | None = None,
+    true_boxes: Sequence | None = None,
 ) -> Figure:
     """Draw images side by side, each pixel at the same scale.
 
@@ -64,8 +65,10 @@ def show_images(
     row_titles
         One for each row, written to the left of it.
     boxes
-        One for each image: None, or ``(top, left, height, width)`` in pixels of a box to frame. What lies outside of
-        the image is cut off.
+        For each image None, ``(top, left, height, width)`` in pixels of a box to frame, or a list of such boxes. What
+        lies outside of the image is cut off.
+    true_boxes
+        The same, framed in another colour: where `boxes` are predicted, those that should have been.
 
     Raises
     ------
@@ -87,7 +90,12 @@ def show_images(
     rows = math.ceil(len(arrays) / columns)
     if row_titles is not None and len(row_titles) != rows:
         raise ValueError(f"row_titles: got {len(row_titles)}, expected {rows}, one for each row")
-    boxes = _checked_boxes(boxes, len(arrays))
+    truths = _checked_boxes("true_boxes", true_boxes, len(arrays))
+    guesses = _checked_boxes("boxes", boxes, len(arrays))
+    frames = [
+        [(box, TRUTH) for box in truth] + [(box, HIGHLIGHT) for box in guess]
+        for truth, guess in zip(truths, guesses, strict=True)
+    ]
 
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
     signed_limit = max((_largest(array) for array in floats if array.min() < 0), default=0)
@@ -105,10 +113,10 @@ def show_images(
         captions.append(f"{_number(array.min())} … {_number(array.max())}")
     if len(arrays) > 16:
         low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
-        figure = _grid(tiles, columns, titles, boxes=boxes, row_titles=row_titles)
+        figure = _grid(tiles, columns, titles, frames=frames, row_titles=row_titles)
         figure.supxlabel(f"values {_number(low)} … {_number(high)}", fontsize=9, color="#555555")
         return figure
-    return _grid(tiles, columns, titles, captions, boxes=boxes, row_titles=row_titles)
+    return _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
 
 
 def overlay(images, maps) -> np.ndarray:
@@ -133,19 +141,60 @@ def overlay(images, maps) -> np.ndarray:
         For another rank or number of channels, NaN, values out of range, or maps that do not go with the images.
     """
     images, maps = check_array("images", images, (4,)), check_array("maps", maps, (3,))
-    count, height, width, channels = images.shape
-    if channels not in (1, 3):
-        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
+    count, height, width = images.shape[:3]
+    grey = _grey("images", images)
     if len(maps) != count or maps.shape[1] > height or maps.shape[2] > width:
         came = f"{len(maps)} of {size_text(maps.shape[1:])}"
         raise ValueError(f"maps: got {came}, expected {count} of at most {height}×{width}, as the images")
     if maps.min() < 0:
         raise ValueError(f"maps: got {_number(maps.min())}, expected no negative values")
-    grey = _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
     shares = [(heat / (heat.max() or 1)).astype(np.float32) for heat in maps]
     heat = np.array([Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR) for share in shares])
     opacity = 0.75 * heat[..., None]  # never 1: the image is to be seen through the hottest places too
     return np.clip((1 - opacity) * grey[..., None] + opacity * _colours(heat, HEAT, 0, 1), 0, 1)
+
+
+def paint(images, masks) -> np.ndarray:
+    """Tint each pixel of the images by its class.
+
+    Parameters
+    ----------
+    images
+        A batch ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1. They turn grey.
+    masks
+        ``(n, h, w)``, whole numbers from 0. Class 0 stays grey; the others have the colours of `class_colours`.
+
+    Returns
+    -------
+    numpy.ndarray
+        RGB ``(n, h, w, 3)``, floats from 0 to 1, to be handed to `show_images`.
+
+    Raises
+    ------
+    ValueError
+        For another rank or number of channels, NaN, values out of range, or masks that do not go with the images.
+    """
+    images, masks = check_array("images", images, (4,)), check_array("masks", masks, (3,))
+    if masks.shape != images.shape[:3]:
+        raise ValueError(
+            f"masks: got {len(masks)} of {size_text(masks.shape[1:])}, expected {len(images)} of "
+            f"{size_text(images.shape[1:3])}, as the images"
+        )
+    if masks.dtype.kind not in "biu" or masks.min() < 0:
+        raise ValueError(f"masks: got {masks.dtype} from {_number(masks.min())}, expected whole numbers from 0")
+    grey = _grey("images", images)[..., None]
+    tints = np.array([to_rgb(colour) for colour in class_colours(int(masks.max()) + 1)])[masks.astype(int)]
+    return np.where(masks[..., None] > 0, 0.45 * grey + 0.55 * tints, np.repeat(grey, 3, axis=-1))
+
+
+def class_colours(count: int) -> list[str]:
+    """A colour for each class of a mask: grey for class 0, then the palette's without black, then again, lighter."""
+    others = [*PALETTE[:-1], "#F0E442"]
+    lighter = [to_hex(0.5 + 0.5 * np.array(to_rgb(colour))) for colour in others]
+    check_integer("count", count, 1)
+    if count > 1 + 2 * len(others):
+        raise ValueError(f"count: got {count}, expected at most {1 + 2 * len(others)}")
+    return ["#999999", *others, *lighter][:count]
 
 
 def show_pixels(
@@ -1372,6 +1421,14 @@ def _rgb(name: str, array: np.ndarray) -> np.ndarray:
     return array.astype(float)
 
 
+def _grey(name: str, images: np.ndarray) -> np.ndarray:
+    """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
+    channels = images.shape[-1]
+    if channels not in (1, 3):
+        raise ValueError(f"{name}: got {channels} channels, expected 1 or 3")
+    return _rgb(name, images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+
+
 def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
     """Colour map and limits: symmetric around zero for signed values, from zero otherwise."""
     limit = _largest(array)
@@ -1403,7 +1460,7 @@ def _grid(
     titles: Sequence[str] | None,
     captions: Sequence[str] | None = None,
     marks: Sequence[str] | None = None,
-    boxes: Sequence | None = None,
+    frames: Sequence[Sequence[tuple]] | None = None,
     row_titles: Sequence[str] | None = None,
 ) -> Figure:
     """Compose RGB tiles into one picture and draw it once; texts go above, below, beside and onto the tiles."""
@@ -1433,8 +1490,8 @@ def _grid(
         y = index // columns * step_y + top + (height * factor - tile.shape[0]) // 2
         x = indent + index % columns * step_x + side // 2 + (width * factor - tile.shape[1]) // 2
         canvas[y - 1 : y + tile.shape[0] + 1, x - 1 : x + tile.shape[1] + 1] = 0.7  # a thin frame
-        if boxes and boxes[index] is not None:
-            _frame(tile, [factor * edge for edge in boxes[index]], math.ceil(FRAME / pixel))
+        for box, colour in frames[index] if frames else ():
+            _frame(tile, [factor * edge for edge in box], math.ceil(FRAME / pixel), colour)
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
 
@@ -1464,14 +1521,14 @@ def _grid(
     return figure
 
 
-def _frame(tile: np.ndarray, box: Sequence[float], thickness: int) -> None:
+def _frame(tile: np.ndarray, box: Sequence[float], thickness: int, colour: str) -> None:
     """Draw the inner edge of a box ``(top, left, height, width)`` onto a tile; all in its pixels."""
     top, left, height, width = box
     high, wide = tile.shape[:2]
     edges = np.clip(np.rint([top, top + height, left, left + width]), 0, [high, high, wide, wide])
     top, bottom, left, right = edges.astype(int)
     inside = tile[top:bottom, left:right].copy()
-    tile[top:bottom, left:right] = to_rgb(HIGHLIGHT)
+    tile[top:bottom, left:right] = to_rgb(colour)
     hole = np.s_[thickness : len(inside) - thickness, thickness : inside.shape[1] - thickness]
     if min(inside.shape[:2]) > 2 * thickness:
         tile[top:bottom, left:right][hole] = inside[hole]
@@ -1532,21 +1589,29 @@ def _checked_titles(titles: Sequence | None, count: int) -> list[str] | None:
     return [str(title) for title in titles]
 
 
-def _checked_boxes(boxes: Sequence | None, count: int) -> list | None:
+def _checked_boxes(argument: str, boxes: Sequence | None, count: int) -> list[list]:
+    """A list of boxes for each image."""
     if boxes is None:
-        return None
+        return [[]] * count
     if len(boxes) != count:
-        raise ValueError(f"boxes: got {len(boxes)}, expected {count}, one for each image")
+        raise ValueError(f"{argument}: got {len(boxes)}, expected {count}, one for each image")
     checked = []
-    for index, box in enumerate(boxes):
-        if box is not None:
-            name = f"boxes[{index}]"
-            top, left, height, width = _four_numbers(name, box)
-            if min(height, width) <= 0:
-                raise ValueError(f"{name}: got {box}, expected a positive height and width")
-            box = (top, left, height, width)
-        checked.append(box)
+    for index, entry in enumerate(boxes):
+        name = f"{argument}[{index}]"
+        if entry is None:
+            checked.append([])
+        elif np.ndim(entry) == 0 or (len(entry) and np.ndim(entry[0]) == 0):
+            checked.append([_checked_box(name, entry)])
+        else:
+            checked.append([_checked_box(f"{name}[{place}]", box) for place, box in enumerate(entry)])
     return checked
+
+
+def _checked_box(name: str, box) -> list[float]:
+    top, left, height, width = _four_numbers(name, box)
+    if min(height, width) <= 0:
+        raise ValueError(f"{name}: got {box}, expected a positive height and width")
+    return [top, left, height, width]
 
 
 def _four_numbers(name: str, box) -> list[float]:

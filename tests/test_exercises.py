@@ -13,6 +13,7 @@ import notebook_rules as rules
 import test_exercises_03
 import test_exercises_04
 import test_exercises_05
+import test_exercises_06
 from helpers import quiet_import
 from helpers.datasets import load
 from helpers.exercises import check
@@ -30,6 +31,8 @@ FEW = {
     "preactivation_block": 2,
     "unfreeze_from": 1,
     "check_finetuning": 1,
+    "precision_recall": 3,
+    "decoder_step": 2,
 }
 VALUES = ("pooling_puzzle", "small_cnn")  # the exercises whose answer is no function
 MADE = ("small_cnn",)  # the exercises whose answers take time to make: in the tables are functions that make them
@@ -886,7 +889,7 @@ CONSTANTS = {
     "small_cnn": [lambda: 0, lambda: 0.97, list, lambda: np.ones((360, 10)), lambda: {"accuracy": 0.97}],
 }
 
-for notebook in (test_exercises_03, test_exercises_04, test_exercises_05):
+for notebook in (test_exercises_03, test_exercises_04, test_exercises_05, test_exercises_06):
     RIGHT.update(notebook.RIGHT)
     WRONG.update(notebook.WRONG)
     CONSTANTS.update(notebook.CONSTANTS)

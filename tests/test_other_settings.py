@@ -1,13 +1,15 @@
-"""Whole notebooks again: `pytest -m slow` runs those that train with other seeds, on one core, and without oneDNN."""
+"""Whole notebooks again: `pytest -m slow` runs those that train with other seeds, data, on one core, without oneDNN."""
 
 import re
 
 import nbformat.v4
 import pytest
+from PIL import Image
 
 import notebook_code
 import notebook_rules as rules
 import refresh
+from helpers.scenes import render
 from notebook_code import execute
 
 TRAINING = (
@@ -15,6 +17,7 @@ TRAINING = (
     "03_preprocessing_and_augmentation",
     "04_milestone_architectures",
     "05_transfer_learning",
+    "06_beyond_classification",
 )
 
 
@@ -32,6 +35,18 @@ def test_claims_hold_without_onednn_and_on_one_core(name, variables, monkeypatch
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     execute(name)
+
+
+@pytest.mark.slow
+def test_notebook_06_runs_on_a_folder_with_masks(tmp_path):
+    """As on photographs of pets: a folder for each class, masks of the same names, boxes that follow from these."""
+    scenes = render(400, size=64, classes=("star", "heart", "moon"), illumination="random", noise="random")
+    for index, label in enumerate(scenes.labels):
+        for part, picture in (("images", scenes.images[index]), ("masks", scenes.masks[index])):
+            folder = tmp_path / part / scenes.class_names[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(folder / f"{index}.png")
+    execute("06_beyond_classification", DATASET=str(tmp_path))
 
 
 def test_another_value_reaches_the_notebook(tiny_course, monkeypatch):

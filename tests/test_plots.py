@@ -461,6 +461,51 @@ def test_each_image_has_its_own_box_or_none():
     assert highlighted(plots.show_images(np.zeros((20, 4, 4)), boxes=[None] * 19 + [(1, 1, 2, 2)])).any()
 
 
+def test_an_image_may_have_several_boxes_and_those_that_should_have_been():
+    """As many pixels are framed as by one box each, in a colour for each kind; what was predicted is on top."""
+    image, apart, ends = np.zeros((1, 20, 20)), [(0, 0, 5, 5), (10, 10, 5, 5)], [[(0, 0, 0, 0)]]
+    both = highlighted(plots.show_images(image, boxes=[apart]))
+    one, other = (highlighted(plots.show_images(image, boxes=[box])) for box in apart)
+    assert np.array_equal(both, one | other) and one.sum() == other.sum() > 0
+    truth = canvas(plots.show_images(image, boxes=[apart[0]], true_boxes=[apart]))
+    is_true = np.isclose(truth, to_rgb(plots.TRUTH), atol=1e-3).all(axis=-1)
+    assert np.array_equal(is_true, other)
+    assert np.array_equal(np.isclose(truth, to_rgb(plots.HIGHLIGHT), atol=1e-3).all(axis=-1), one)
+    assert not highlighted(plots.show_images(image, boxes=[[]])).any()
+    with pytest.raises(ValueError, match=re.escape("boxes[0][0]: got (0, 0, 0, 0), expected a positive height")):
+        plots.show_images(image, boxes=ends)
+    with pytest.raises(ValueError, match=re.escape("true_boxes: got 2, expected 1")):
+        plots.show_images(image, true_boxes=[None, None])
+
+
+def test_paint_tints_each_class_and_leaves_the_first_grey():
+    images = np.stack([COLOUR, COLOUR])
+    masks = np.arange(24).reshape(2, 3, 4) % 15
+    painted = plots.paint(images, masks)
+    grey = images / 255 @ (0.299, 0.587, 0.114)
+    assert painted.min() >= 0 and painted.max() <= 1
+    np.testing.assert_allclose(painted[masks == 0], np.repeat(grey[masks == 0][:, None], 3, axis=1))
+    flat = plots.paint(np.full((1, 3, 5, 1), 128, np.uint8), np.arange(15).reshape(1, 3, 5)).reshape(15, 3)
+    assert min(np.abs(one - other).max() for one, other in combinations(flat, 2)) > 0.05, "all classes differ"
+    assert len(set(plots.class_colours(15))) == 15
+
+
+@pytest.mark.parametrize(
+    "message, images, masks",
+    [
+        ("masks: got 1 of 3×4, expected 2 of 3×4", [COLOUR, COLOUR], [RAMP]),
+        ("masks: got 1 of 4×3, expected 1 of 3×4", [COLOUR], [RAMP.T]),
+        ("masks: got float64 from 0, expected whole numbers", [COLOUR], [RAMP / 2]),
+        ("masks: got int64 from −1, expected whole numbers", [COLOUR], [RAMP - 1]),
+        ("images: got 2 channels", [COLOUR[..., :2]], [RAMP]),
+        ("count: got 24, expected at most 15", [COLOUR], [RAMP + 12 * (RAMP > 3)]),
+    ],
+)
+def test_what_cannot_be_painted_is_named(message, images, masks):
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        plots.paint(np.array(images), np.array(masks))
+
+
 def test_boxes_leave_the_rest_as_it_is():
     images = normal(2, 6, 6)
     plain, boxed = (canvas(plots.show_images(images, boxes=boxes)) for boxes in (None, [None, (1, 1, 3, 3)]))

@@ -3,7 +3,7 @@
 `engine` has what all checkers share; each notebook's checkers are a module of their own, registered by importing it.
 """
 
-from . import notebook_01, notebook_02, notebook_03, notebook_04, notebook_05  # noqa: F401
+from . import notebook_01, notebook_02, notebook_03, notebook_04, notebook_05, notebook_06  # noqa: F401
 from .engine import Verdict, check
 
 __all__ = ["Verdict", "check"]

@@ -336,10 +336,12 @@ PLAN = (  # the kernel sizes and numbers of filters of each inception branch
 
 
 def _model(answer, case: Mapping, hint):
-    """The model from `case["x"]` to what the answer makes of it; `hint` may explain an error's text."""
+    """The model from the tensors in `case` to what the answer makes of them; `hint` may explain an error's text."""
     # Inside, because importing the checkers must not start TensorFlow
     import keras
 
+    tensors = {name: value for name, value in case.items() if isinstance(value, keras.KerasTensor)}
+    given = " and ".join(tensors)
     if not callable(answer) or isinstance(answer, keras.Layer):
         raise Mistake(f"Write a function; this is {describe(answer)}.")
     try:
@@ -352,20 +354,21 @@ def _model(answer, case: Mapping, hint):
     if result is None:
         raise Mistake("It returns None: is the return missing?")
     if isinstance(result, keras.Model):
-        raise Mistake("It returns a model: return the tensor that comes out for x.")
+        raise Mistake(f"It returns a model: return the tensor that comes out for {given}.")
     if isinstance(result, keras.Layer):
         raise Mistake("It returns a layer: call it on a tensor, and return the tensor that comes out.")
     if isinstance(result, (list, tuple)):
         raise Mistake(f"It returns a {type(result).__name__} of {len(result)}: return one tensor.")
     if not isinstance(result, keras.KerasTensor):
-        raise Mistake(f"It returns {describe(result)}, where a Keras tensor is asked for: call layers on x.")
-    if result is case["x"]:
-        raise Mistake("It returns x itself: use the tensor that each layer gives.")
+        raise Mistake(f"It returns {describe(result)}, where a Keras tensor is asked for: call layers on {given}.")
+    for name, tensor in tensors.items():
+        if result is tensor:
+            raise Mistake(f"It returns {name} itself: use the tensor that each layer gives.")
     try:
-        return keras.Model(case["x"], result)
+        return keras.Model(list(tensors.values()), result)
     except Exception as error:
         raise Mistake(
-            f"No model leads from x to the result: does each layer read x, or what came of it? Keras says: "
+            f"No model leads from {given} to the result: does each layer read that, or what came of it? Keras says: "
             f"{_plain(error)}"
         ) from None
 
@@ -421,9 +424,9 @@ def _randomised(parts: Sequence[Mapping], rng: np.random.Generator) -> list[dict
     return values
 
 
-def _computed(model, x: np.ndarray) -> np.ndarray:
+def _computed(model, *arrays: np.ndarray) -> np.ndarray:
     try:
-        return np.asarray(model(x.astype("float32")))
+        return np.asarray(model([x.astype("float32") for x in arrays]))
     except Exception as error:
         raise Mistake(f"Computing the block raises {type(error).__name__}: {_plain(error)}") from None
 

@@ -1,0 +1,424 @@
+"""The exercises of notebook 06, beyond classification: each checker is named like its exercise."""
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+
+import numpy as np
+
+from .engine import Mistake, call, compare, exercise, first_wrong, numbers, second_wrong
+from .notebook_04 import _close, _computed, _convolved, _model, _parts, _randomised, _shape
+
+
+def _in_either(of: Callable, right: Callable, names: tuple[str, str], firsts: Mapping, seconds: Mapping) -> dict:
+    """The mistakes in the first of two values, in the second, and in both; `of` makes functions of them."""
+    firsts, seconds = ({text: of(make) for text, make in makes.items()} for makes in (firsts, seconds))
+    return (
+        {f"{names[1]} is right. {text}": first_wrong(right, make) for text, make in firsts.items()}
+        | {f"{names[0]} is right. {text}": second_wrong(right, make) for text, make in seconds.items()}
+        | {
+            f"{text} {other}": lambda make=make, wrong=wrong, **case: (make(**case), wrong(**case))
+            for text, make in firsts.items()
+            for other, wrong in seconds.items()
+        }
+    )
+
+
+def _refuse_nan(answer, case: Mapping, diagnosis: str) -> None:
+    """Raise this diagnosis when the result holds NaN, which equals nothing and is in no comparison."""
+    with np.errstate(all="ignore"):  # the diagnosis says it
+        result = numbers(call(answer, case))
+    if result is not None and np.isnan(result).any():
+        raise Mistake(diagnosis)
+
+
+@exercise
+def prediction_map(answer) -> None:
+    rng = np.random.default_rng()
+    cases = [{"side": 20, "trained": 8, "stride": 4, "channels": 3, "units": 5}]
+    for _ in range(10):
+        stride, kernel, more, channels, units = (int(value) for value in rng.integers(2, (9, 6, 12, 12, 12)))
+        sides = {"side": (kernel + more) * stride, "trained": kernel * stride}
+        cases.append(sides | {"stride": stride, "channels": channels, "units": units})
+
+    def of(make):
+        """From the arguments, the side m of the map that the convolution reads and that of the kernel, k."""
+        return lambda **c: make(SimpleNamespace(**c, m=c["side"] // c["stride"], k=c["trained"] // c["stride"]))
+
+    def pair(c):
+        return c.m - c.k + 1, (c.k**2 * c.channels + 1) * c.units
+
+    wrong_sides = {
+        "These are the steps from the first place to the last: count the first place too.": lambda c: c.m - c.k,
+        "You lay the windows side by side: there is one every stride pixels.": lambda c: c.side // c.trained,
+        "The stride has no effect: there is a window every stride pixels.": lambda c: c.side - c.trained + 1,
+        "This is the map that the new convolution reads: without padding it leaves a smaller one.": lambda c: c.m,
+        "The new kernel is trained/stride on a side, not trained.": lambda c: c.m - c.trained + 1,
+        "This is the number of places in the map: return its side.": lambda c: (c.m - c.k + 1) ** 2,
+    }
+    wrong_parameters = {
+        "The biases are missing: one for each unit.": lambda c: pair(c)[1] - c.units,
+        "There is one bias for each unit, not one in all.": lambda c: pair(c)[1] - c.units + 1,
+        "The weights are counted once for each place: all places share them.": lambda c: pair(c)[0] ** 2 * pair(c)[1],
+        "The kernel is 1×1: the dense layer reads places as well as channels.": lambda c: (c.channels + 1) * c.units,
+        "You count one side of the kernel: take the square.": lambda c: (c.k * c.channels + 1) * c.units,
+        "The kernel is as large as the image, not as its map.": lambda c: (c.trained**2 * c.channels + 1) * c.units,
+        "The kernel is as large as the new map: it stays as it was.": lambda c: (c.m**2 * c.channels + 1) * c.units,
+        "The kernel has one slice: there is one for each channel.": lambda c: (c.k**2 + 1) * c.units,
+        "These are the parameters of one unit.": lambda c: pair(c)[1] / c.units,
+    }
+    right, names = of(pair), ("The side", "The number of parameters")
+    both = {
+        "The two numbers are in the wrong order: the side first.": of(lambda c: pair(c)[::-1]),
+        "This is the sum of both: return two numbers.": of(lambda c: sum(pair(c))),
+    }
+    compare(answer, right, cases, both | _in_either(of, right, names, wrong_sides, wrong_parameters))
+    one_place = {"side": 12, "trained": 12, "stride": 4, "channels": 5, "units": 3}
+    compare(answer, right, [one_place, one_place | {"trained": 4}], {})
+
+
+def _iou(
+    clip=lambda wide, high: np.maximum(wide, 0) * np.maximum(high, 0),
+    share=lambda both, a, b: both / (a + b - both),
+    read=lambda boxes: boxes,
+    one=0,
+) -> Callable:
+    """All IoUs, with another intersection, quotient or meaning of the numbers, or so many pixels more on a side."""
+
+    def all_pairs(a, b):
+        (left, top, right, bottom), others = read(a).T[..., None], read(b).T
+        wide = np.minimum(right, others[2]) - np.maximum(left, others[0]) + one
+        high = np.minimum(bottom, others[3]) - np.maximum(top, others[1]) + one
+        area = (others[2] - others[0] + one) * (others[3] - others[1] + one)
+        return share(clip(wide, high), (right - left + one) * (bottom - top + one), area)
+
+    return all_pairs
+
+
+def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    """On a fine grid, where the sides of a narrow overlap are exact in float32 too."""
+    corners = rng.integers(0, 8 * 1024, size=(count, 2))
+    return np.concatenate([corners, corners + rng.integers(1024, 6 * 1024, size=(count, 2))], axis=1) / 1024
+
+
+@exercise
+def box_iou(answer) -> None:
+    rng = np.random.default_rng()
+    # Pairs that overlap, the first or the second larger, that touch, and that lie apart in one direction and in both
+    a = np.array([[0.0, 1, 4, 4], [6, 0, 9, 3]])
+    b = np.array([[2.0, 2, 5, 7], [4, 1, 5, 5], [7, 6, 12, 9], [1, 5, 3, 6.5], [8, 1, 9.5, 2]])
+    cases = [{"a": np.concatenate([a, _boxes(rng, n)]), "b": np.concatenate([b, _boxes(rng, n)])} for n in (1, 3)]
+    right = _iou()
+    wrong_shares = {
+        "You divide by the sum of the areas: the union has the intersection only once.": lambda i, a, b: i / (a + b),
+        "You divide by the area of the smaller box: divide by the union.": lambda i, a, b: i / np.minimum(a, b),
+        "You divide by the area of the larger box: divide by the union.": lambda i, a, b: i / np.maximum(a, b),
+        "You divide by the area of the box in a: divide by the union.": lambda i, a, b: i / a,
+        "You divide by the area of the box in b: divide by the union.": lambda i, a, b: i / b,
+        "These are the intersections: divide them by the unions.": lambda i, a, b: i,
+        "These are the unions: divide the intersections by them.": lambda i, a, b: a + b - i,
+    }
+    compare(
+        answer,
+        right,
+        cases,
+        {text: _iou(share=share) for text, share in wrong_shares.items()}
+        | {
+            "The result is transposed: a row for each box of a.": lambda a, b: right(a, b).T,
+            "Where two boxes lie apart in both directions, two negative sides have a positive product: clip each at 0 "
+            "before you multiply.": _iou(clip=lambda wide, high: np.maximum(wide * high, 0)),
+            "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": _iou(clip=operator.mul),
+            "The last two numbers of a box are its right and bottom edge: you take them as width and height.": _iou(
+                read=lambda boxes: np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+            ),
+            "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": _iou(one=1),
+        },
+    )
+    compare(answer, right, [{"a": _boxes(rng, n), "b": _boxes(rng, m)} for n, m in ((1, 5), (4, 1), (3, 3))], {})
+    # A box without area, in another, beside it and on itself
+    flat = {"a": np.array([[1.0, 1, 4, 1], [2, 2, 2, 2]]), "b": np.array([[2.0, 2, 2, 2], [0, 0, 5, 5], [1, 1, 4, 1]])}
+    _refuse_nan(answer, flat, "Two boxes without area have a union without area, and 0/0 is NaN: they have 0.")
+    with np.errstate(all="ignore"):
+        compare(answer, lambda a, b: np.zeros((2, 3)), [flat], {})
+
+
+def _ious(matrix: np.ndarray) -> np.ndarray:
+    """Of each class; NaN for one that is neither there nor predicted."""
+    hits = matrix.diagonal()
+    with np.errstate(invalid="ignore"):
+        return hits / (matrix.sum(0) + matrix.sum(1) - hits)
+
+
+@exercise
+def mean_iou(answer) -> None:
+    rng = np.random.default_rng()
+    full = [rng.integers(1, 30, size=(n, n)) + np.diag(rng.integers(10, 90, size=n)) for n in (3, 4, 6)]
+
+    def right(matrix):
+        return matrix.trace() / matrix.sum(), np.nanmean(_ious(matrix))
+
+    def of(make):
+        """From the pixels that are right, those of each true class and those of each predicted class."""
+        return lambda matrix: make(matrix.diagonal(), matrix.sum(1), matrix.sum(0))
+
+    wrong_accuracies = {
+        "The pixel accuracy is no mean over classes: each pixel counts the same.": lambda hit, t, p: (hit / t).mean(),
+        "This is the share of wrong pixels, not the accuracy.": lambda hit, t, p: 1 - hit.sum() / t.sum(),
+        "This is the number of right pixels: divide by that of all.": lambda hit, t, p: hit.sum(),
+    }
+    wrong_means = {
+        "You divide by the true pixels, for the recall: divide by the union.": lambda hit, t, p: (hit / t).mean(),
+        "You divide by the predicted pixels, for the precision: take the union.": lambda hit, t, p: (hit / p).mean(),
+        "The right pixels are in the union twice: subtract them once.": lambda hit, t, p: (hit / (t + p)).mean(),
+        "The right pixels are subtracted twice.": lambda hit, t, p: (hit / (t + p - 2 * hit)).mean(),
+        "Classes are weighted by their pixels: here each counts the same.": lambda hit, t, p: (
+            (t * hit / (t + p - hit)).sum() / t.sum()
+        ),
+        "You add up the classes before you divide: take the mean of the quotients.": lambda hit, t, p: (
+            hit.sum() / (t + p - hit).sum()
+        ),
+        "The first class is left out.": lambda hit, t, p: (hit / (t + p - hit))[1:].mean(),
+        "There is a value for each class: return their mean.": lambda hit, t, p: hit / (t + p - hit),
+    }
+    swapped = {"The two numbers are in the wrong order: the pixel accuracy first.": lambda matrix: right(matrix)[::-1]}
+    mistakes = _in_either(of, right, ("The pixel accuracy", "The mean"), wrong_accuracies, wrong_means)
+    compare(answer, right, [{"matrix": matrix} for matrix in full], swapped | mistakes)
+    # One class is neither there nor predicted, another is not there, and two are never predicted
+    cases = []
+    for absent, unseen, *missed in (rng.permutation(6)[:4], (5, 0, 2, 3)):
+        matrix = rng.integers(5, 30, size=(6, 6))
+        matrix[[absent, unseen]] = matrix[:, [absent, *missed]] = 0
+        cases.append({"matrix": matrix})
+        _refuse_nan(answer, cases[-1], "A class that is neither there nor predicted has 0/0, or NaN: leave it out.")
+    wrong_choices = {
+        "A class neither there nor predicted counts as 0: leave it out.": lambda m: np.nan_to_num(_ious(m)),
+        "A class neither there nor predicted counts as 1: leave it out.": lambda m: np.nan_to_num(_ious(m), nan=1),
+        "A class that is predicted but not there is left out: it counts as 0.": lambda m: _ious(m)[m.sum(1) > 0],
+        "A class that is there but never predicted is left out: it counts as 0.": lambda m: _ious(m)[m.sum(0) > 0],
+        "A class of which no pixel is right is left out: it counts as 0.": lambda m: _ious(m)[m.diagonal() > 0],
+    }
+    mistakes = {
+        text: second_wrong(right, lambda matrix, make=make: make(matrix).mean()) for text, make in wrong_choices.items()
+    }
+    with np.errstate(all="ignore"):
+        compare(answer, right, cases, mistakes)
+
+
+def _copies(kernel: np.ndarray, stride: int, n: int, first: int = 0, rows: int | None = None) -> np.ndarray:
+    """A copy of the kernel in each of n columns, each `stride` rows below the one before."""
+    matrix = np.zeros((first + stride * (n - 1) + len(kernel), n))
+    for column in range(n):
+        matrix[first + stride * column :][: len(kernel), column] = kernel
+    return matrix[:rows]
+
+
+@exercise
+def transposed_matrix(answer) -> None:
+    rng = np.random.default_rng()
+    # No value is near an integer, and no kernel is as long as its stride
+    cases = [
+        {"kernel": rng.integers(1, 9, size=k) + rng.uniform(0.2, 0.8, size=k), "stride": stride, "n": n}
+        for k, stride, n in ((3, 2, 4), (4, 3, 5), (2, 4, 3), (5, 2, int(rng.integers(6, 9))))
+    ]
+    mistakes = {
+        "This is its transpose, an ordinary convolution's: the copies are in the columns.": lambda k, s, n: (
+            _copies(k, s, n).T
+        ),
+        "The kernel is turned around: its values keep their order.": lambda k, s, n: _copies(k[::-1], s, n),
+        "Each copy begins one row below the one before: it is stride rows.": lambda k, s, n: _copies(k, 1, n),
+        "The copies have the distance of a stride of 1, and zeros follow.": lambda k, s, n: (
+            np.pad(_copies(k, 1, n), [(0, (s - 1) * (n - 1)), (0, 0)])
+        ),
+        "The copies stand side by side and never overlap: the next begins stride rows further.": lambda k, s, n: (
+            _copies(k, len(k), n)
+        ),
+        "stride and n have changed places.": lambda k, s, n: _copies(k, n, s),
+        "The first copy begins one row too late.": lambda k, s, n: _copies(k, s, n, first=1),
+        "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": lambda k, s, n: (
+            _copies(k, s, n, rows=s * n)
+        ),
+        "The last rows are zeros: leave them out.": lambda k, s, n: np.pad(_copies(k, s, n), [(0, s - 1), (0, 0)]),
+        "This is the result for values of 1: return the matrix.": lambda k, s, n: _copies(k, s, n).sum(1),
+        "Values are cut to integers: make the zeros of floats.": lambda k, s, n: np.trunc(_copies(k, s, n)),
+    }
+    mistakes = {text: lambda kernel, stride, n, make=make: make(kernel, stride, n) for text, make in mistakes.items()}
+    compare(answer, _copies, cases, mistakes)
+    kernel = cases[0]["kernel"]
+    edges = ((kernel, 1, 4), (kernel, 3, 1), (kernel[:1], 2, 3))
+    compare(answer, _copies, [{"kernel": k, "stride": stride, "n": n} for k, stride, n in edges], {})
+
+
+def _detected(order=lambda scores: np.argsort(-scores), pick=lambda iou, threshold: iou.argmax(), **changes):
+    """Precision and recall, with another order of the found boxes, choice of the true one or rule."""
+    rule = SimpleNamespace(**{"hit": operator.ge, "again": False, "any_box": False, "missed": False} | changes)
+
+    def both(boxes, scores, truths, threshold):
+        iou, free, hits = _iou()(boxes, truths), np.ones(len(truths), dtype=bool), 0
+        for row in order(scores):
+            place = pick(iou[row] if rule.any_box else np.where(free, iou[row], -1), threshold)
+            reached = bool(free[place] and rule.hit(iou[row, place], threshold))
+            hits += reached
+            free[place] &= rule.again or not (reached or rule.missed)
+        return hits / len(boxes), hits / len(truths)
+
+    return both
+
+
+def _scene(rng: np.random.Generator) -> dict:
+    """Crowded true boxes, found boxes around them, and no IoU so near to another that rounding decides."""
+    while True:
+        n, m = (int(value) for value in rng.integers((8, 6), (12, 9)))
+        corners = rng.uniform(0, 1, size=(m, 2))
+        truths = np.concatenate([corners, corners + rng.uniform(3, 5, size=(m, 2))], axis=1)
+        boxes = truths[rng.integers(m, size=n)] + rng.normal(scale=0.5, size=(n, 4))
+        threshold = round(float(rng.uniform(0.5, 0.8)), 2)
+        iou = _iou()(boxes, truths)
+        gaps = np.diff(np.sort(np.concatenate([iou, np.full((n, 1), threshold)], axis=1)), axis=1)
+        if gaps.min() > 1e-3:
+            scores = rng.permutation(np.linspace(0.1, 0.95, n)) + rng.uniform(0, 0.01, size=n)
+            return {"boxes": boxes, "scores": scores, "truths": truths, "threshold": threshold}
+
+
+@exercise
+def precision_recall(answer) -> None:
+    rng = np.random.default_rng()
+    # An IoU of exactly 1/2. It is so large that what an answer adds to the union, against dividing by 0, is lost.
+    tie = {
+        "boxes": np.array([[0.0, 0, 4, 2], [6, 6, 8, 8]]) * 2**20,
+        "scores": np.array([0.4, 0.8]),
+        "truths": np.array([[0.0, 0, 4, 4], [6, 0, 8, 2], [9, 9, 12, 10]]) * 2**20,
+        "threshold": 0.5,
+    }
+    right = _detected()
+
+    def each_for_itself(boxes, scores, truths, threshold):
+        reached = _iou()(boxes, truths) >= threshold
+        return reached.any(axis=1).mean(), reached.any(axis=0).mean()
+
+    mistakes = {
+        "The two numbers are in the wrong order: precision first.": lambda **c: right(**c)[::-1],
+        "Both are divided by the number of found boxes: for recall take the true ones.": lambda **c: right(**c)[:1] * 2,
+        "Both are divided by the number of true boxes: for precision take the found.": lambda **c: right(**c)[1:] * 2,
+        "These are numbers of hits: divide them.": lambda **c: (round(right(**c)[0] * len(c["scores"])),) * 2,
+        "The boxes are taken as they come: begin with the highest score.": _detected(lambda scores: range(len(scores))),
+        "The boxes are taken from the lowest score up: begin with the highest.": _detected(np.argsort),
+        "An IoU that equals the threshold is a hit too: at least is ≥.": _detected(hit=operator.gt),
+        "A true box is taken more than once: each counts for one hit only.": _detected(again=True),
+        "A box whose best true box is taken fails here: take the best of those that are left.": _detected(any_box=True),
+        "A box that is no hit takes a true box all the same: leave it to the next.": _detected(missed=True),
+        "Each box takes the first true box that reaches the threshold: take the one with the largest IoU.": _detected(
+            pick=lambda iou, threshold: (iou >= threshold).argmax()
+        ),
+        "The true boxes take found ones, in their own order: the found ones take, by their scores.": (
+            lambda boxes, truths, threshold, **c: right(truths, -np.arange(len(truths)), boxes, threshold)[::-1]
+        ),
+        "You count the boxes near any true box, and the true boxes near any found one: in a hit one takes one.": (
+            each_for_itself
+        ),
+        "The threshold has no effect: you ask for 0.5.": lambda threshold, **c: right(threshold=0.5, **c),
+    }
+    makes = (right, *mistakes.values())
+    cases, results = [tie], [(make(**tie),) for make in makes]
+    while len(set(results)) < len(makes):  # until each mistake gives other numbers than the others, and than no mistake
+        cases.append(_scene(rng))
+        results = [(*before, make(**cases[-1])) for before, make in zip(results, makes, strict=True)]
+    compare(answer, right, cases, mistakes)
+    # All found, and a single box that finds nothing
+    truths = cases[1]["truths"]
+    all_found = {"boxes": truths, "scores": np.linspace(0.9, 0.2, len(truths)), "truths": truths, "threshold": 0.7}
+    none_found = {"boxes": truths[:1] + 50, "scores": np.array([0.9]), "truths": truths, "threshold": 0.4}
+    compare(answer, right, [all_found, none_found], {})
+
+
+@exercise
+def decoder_step(answer) -> None:
+    rng = np.random.default_rng()
+    size = tuple(int(side) for side in rng.permutation([3, 4, 5, 6])[:2])
+    c, d = (int(channels) for channels in rng.permutation([3, 4, 5])[:2])
+    # With the same number of channels first: maps can be added then, which the numbers tell from joining them
+    for channels in ((c, c), (c, d)):
+        _check_step(answer, rng, size, channels, filters=int(rng.integers(11, 15)))
+
+
+def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, filters: int) -> None:
+    import keras
+
+    doubled = 2 * size[0], 2 * size[1]
+    shapes = (*size, channels[0]), (*doubled, channels[1])
+    tensors = dict(zip(("coarse", "fine"), map(keras.Input, shapes), strict=True))
+    model = _model(answer, tensors | {"filters": filters}, _joining_hint)
+    convolutions, normalisations, others = _parts(model)
+    if any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in model.layers):
+        raise Mistake("There is a transposed convolution in it: UpSampling2D repeats each value, and has no weights.")
+    if normalisations or others:
+        raise Mistake("A layer has other weights than a convolution's: there is one Conv2D and nothing else to train.")
+    if len(convolutions) != 1:
+        raise Mistake(f"The number of convolutions in it is {len(convolutions)}, where 1 is asked for.")
+    *kernel, reads, _ = _shape(convolutions[0])
+    if kernel != [3, 3]:
+        raise Mistake(f"The convolution has a kernel of {kernel[0]}×{kernel[1]}, where 3×3 is asked for.")
+    if "bias" not in convolutions[0]:
+        raise Mistake("The convolution has no bias: leave use_bias as it is.")
+    shape = tuple(model.output.shape[1:])
+    if shape != (*doubled, filters):
+        known = {
+            (doubled[0] - 2, doubled[1] - 2, filters): "the convolution needs padding='same'",
+            (*size, filters): "upsample coarse to the size of fine, which stays as it is",
+            (*doubled, filters + channels[1]): "the convolution comes after the concatenation, and reads both",
+            (2 * doubled[0], doubled[1], filters): "concatenate the channels, which are the last axis",
+        }.get(shape, "look at what changes its size or its channels")
+        raise Mistake(f"The result has shape {shape}, where {(*doubled, filters)} is asked for: {known}.")
+    weights = _randomised(convolutions, rng)[0]
+    coarse, fine = (rng.normal(size=(3, *sides)) for sides in shapes)
+    result = _computed(model, coarse, fine)
+    smooth = np.asarray(keras.layers.UpSampling2D(interpolation="bilinear")(coarse.astype("float32")))
+    for diagnosis, outcome in _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights):
+        if _close(result, outcome):
+            if diagnosis:
+                raise Mistake(diagnosis)
+            return
+    if reads != sum(channels):
+        raise Mistake(f"The convolution reads {reads} channels, where coarse and fine have {sum(channels)} together.")
+    raise Mistake(
+        "There is one convolution that reads enough channels, but the block does not compute what is asked for. Look "
+        "at what is upsampled and what is joined, and at the activation: one ReLU, after the convolution."
+    )
+
+
+def _joining_hint(text: str) -> str:
+    """Explain why two maps cannot be joined; nothing for another error."""
+    if "incompatible shapes" in text or "broadcast" in text:
+        return "These maps cannot be added: upsample coarse, and concatenate it with fine."
+    if "matching shapes" not in text and "must have the same shape" not in text:
+        return ""
+    pairs = re.findall(r"\(None, (\d+), (\d+), \d+\)", text)
+    shown = " and ".join("×".join(pair) for pair in dict.fromkeys(pairs))
+    return (
+        f"Maps of {shown} cannot be joined: upsample coarse by 2 before, in height and width, and leave fine as it is."
+    )
+
+
+def _steps(large, fine, smooth, weights: Mapping) -> Iterator[tuple[str, np.ndarray]]:
+    """What comes out with its diagnosis, none for what is asked for; left out where the kernel reads other channels."""
+    read = {
+        "": (large, fine),
+        "The upsampling is bilinear: by itself UpSampling2D repeats each value, the nearest neighbour.": (smooth, fine),
+        "The skip is missing: concatenate the upsampled coarse with fine.": (large,),
+        "Only fine is used: concatenate it with the upsampled coarse.": (fine,),
+        "coarse is joined with itself: fine is missing.": (large, large),
+    }
+    if large.shape == fine.shape:
+        read["You add the two maps: concatenate them, so that the convolution can tell them apart."] = (large + fine,)
+    for diagnosis, maps in read.items():
+        # The order in which the two are joined is free
+        for ordered in (maps, maps[::-1]):
+            x = np.concatenate(ordered, axis=-1)
+            if x.shape[-1] != weights["kernel"].shape[2]:
+                continue
+            linear = _convolved(x, weights)
+            yield diagnosis, np.maximum(linear, 0)
+            if not diagnosis:
+                yield "The ReLU is missing: Conv2D has none unless it is told to.", linear
+                before = _convolved(np.maximum(x, 0), weights)
+                yield "The ReLU comes before the convolution: it belongs after it.", before

@@ -36,15 +36,22 @@ def definitions(name: str) -> dict:
     return namespace
 
 
-def execute(name: str, **parameters) -> None:
+def execute(name: str, folder: Path | None = None, **parameters) -> list[tuple[str, float]]:
     """Execute a whole notebook with other parameters, as papermill does: a cell after its parameters cell sets them.
 
     Parameters
     ----------
     name
-        The notebook's file name without its ending.
+        The notebook's file name without its ending; of solutions, with ``solutions/`` before it.
+    folder
+        Where its kernel runs, by default in the notebook's folder.
     **parameters
         New values for names that the parameters cell sets.
+
+    Returns
+    -------
+    list
+        Each cell's name, as messages have it, and the seconds that it took.
 
     Raises
     ------
@@ -59,7 +66,8 @@ def execute(name: str, **parameters) -> None:
             raise ValueError(f"{parameter}: got a name that the parameters cell of {name} does not set")
     lines = [f"{parameter} = {value!r}" for parameter, value in parameters.items()]
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
-    refresh.execute(notebook, path)
+    seconds = refresh.execute(notebook, path, folder)
+    return [(rules.where(notebook, index), taken) for index, taken in enumerate(seconds)]
 
 
 def _imports(code: ast.Module) -> list[ast.stmt]:

@@ -103,25 +103,35 @@ def new_id(source: str, taken: set[str]) -> str:
     return name
 
 
-def execute(notebook: NotebookNode, path: Path) -> None:
-    """Run all cells, from top to bottom, on a fresh kernel in the notebook's folder."""
+def execute(notebook: NotebookNode, path: Path, folder: Path | None = None) -> list[float]:
+    """Run all cells, from top to bottom, on a fresh kernel in this folder, by default the notebook's own.
+
+    Returns
+    -------
+    list
+        The seconds that each cell took; 0 for those that are no code.
+    """
     # With this variable set ipykernel does not capture file descriptors 1 and 2. pytest sets it, so nbval's
     # kernels have it: without it here, what C++ code logs would be stored and then be missing under nbval.
     environment = {**os.environ, "PYTEST_CURRENT_TEST": "refresh"}
     # Figures come from Jupyter's own backend, which a backend chosen for scripts would turn off.
     environment.pop("MPLBACKEND", None)
-    running = 0
+    running, started, seconds = 0, 0.0, [0.0] * len(notebook.cells)
 
     def remember(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal running
-        running = cell_index
+        nonlocal running, started
+        running, started = cell_index, time.perf_counter()
+
+    def note(cell: NotebookNode, cell_index: int, execute_reply: dict) -> None:
+        seconds[cell_index] = time.perf_counter() - started
 
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_manager_class=ThisPython,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder or path.parent)}},
         on_cell_start=remember,
+        on_cell_executed=note,
         record_timing=False,
         coalesce_streams=True,
         store_widget_state=False,
@@ -135,6 +145,7 @@ def execute(notebook: NotebookNode, path: Path) -> None:
         raise RefreshError(f"{path.name}, {rules.where(notebook, running)}: {reason}") from error
     # The kernel reports its language in more words, versions included.
     notebook.metadata = nbformat.from_dict(rules.NOTEBOOK_METADATA)
+    return seconds
 
 
 def first_line(error: Exception) -> str:

@@ -127,7 +127,7 @@ def test_an_unknown_notebook_is_refused(tiny_course, capsys):
 
 def run_nbval(folder: Path) -> subprocess.CompletedProcess:
     """Run a folder's notebooks under nbval with the course's own settings."""
-    command = [sys.executable, "-m", "pytest", "-c", str(COURSE / "pyproject.toml"), "-p", "no:cacheprovider", "-v"]
+    command = [sys.executable, "-m", "pytest", "-c", str(COURSE / "pyproject.toml"), "-p", "no:cacheprovider", "-v", "-n", "0"]
     return subprocess.run([*command, str(folder)], cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -127,8 +127,9 @@ def test_an_unknown_notebook_is_refused(tiny_course, capsys):
 
 def run_nbval(folder: Path) -> subprocess.CompletedProcess:
     """Run a folder's notebooks under nbval with the course's own settings."""
-    command = [sys.executable, "-m", "pytest", "-c", str(COURSE / "pyproject.toml"), "-p", "no:cacheprovider", "-v", "-n", "0"]
-    return subprocess.run([*command, str(folder)], cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pytest", "-c", str(COURSE / "pyproject.toml"), "-p", "no:cacheprovider"]
+    command += ["-v", "-n", "0", str(folder)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_nbval_accepts_what_refresh_wrote_and_nothing_else(tiny_course):

@@ -1,4 +1,4 @@
-"""Whole notebooks again: `pytest -m slow` runs those that train with other seeds, data, on one core, without oneDNN."""
+"""Notebooks with other parameters. Other seeds, versions and places are those of `whole_course.py`."""
 
 import re
 
@@ -11,30 +11,6 @@ import notebook_rules as rules
 import refresh
 from helpers.scenes import render
 from notebook_code import execute
-
-TRAINING = (
-    "02_building_cnns_with_keras",
-    "03_preprocessing_and_augmentation",
-    "04_milestone_architectures",
-    "05_transfer_learning",
-    "06_beyond_classification",
-)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 5))
-@pytest.mark.parametrize("name", TRAINING)
-def test_claims_hold_with_other_seeds(name, seed):
-    execute(name, SEED=seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variables", [{"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_NUM_INTRAOP_THREADS": "1"}], ids=str)
-@pytest.mark.parametrize("name", TRAINING)
-def test_claims_hold_without_onednn_and_on_one_core(name, variables, monkeypatch):
-    for variable, value in variables.items():
-        monkeypatch.setenv(variable, value)
-    execute(name)
 
 
 @pytest.mark.slow

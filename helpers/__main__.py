@@ -114,7 +114,7 @@ def data() -> Report:
     from . import backbone, downloads
 
     folder, sets = downloads.cache_folder(), ", ".join(downloads.cached())
-    mobilenet = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / backbone._MOBILENET_FILE
+    mobilenet = backbone.mobilenet_file()
     lines = [
         ("real data sets", f"{sets or 'none, and none is needed'}, in {folder}"),
         ("MobileNetV2", mobilenet if mobilenet.is_file() else "not fetched, and not needed"),

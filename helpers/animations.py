@@ -16,6 +16,7 @@ class Animation:
     """A page that a notebook, exported HTML and slides show in a frame; see `glide`."""
 
     page: str
+    title: str
     height: int
     steps: int
 
@@ -25,7 +26,7 @@ class Animation:
     def _repr_html_(self) -> str:
         # In a frame, the page's script and style cannot clash with those around it or with a second animation.
         return (
-            f'<iframe srcdoc="{html.escape(self.page)}" title="A kernel gliding over an image, step by step" '
+            f'<iframe srcdoc="{html.escape(self.page)}" title="{html.escape(self.title)}" '
             f'style="width:100%;max-width:860px;height:{self.height}px;border:0"></iframe>'
         )
 
@@ -64,7 +65,9 @@ def glide(x, kernel, stride: int = 1, padding: int = 0) -> Animation:
     columns = (padded.shape[1] - kernel.shape[1]) // stride + 1
     data = {"x": padded.tolist(), "k": kernel.tolist(), "s": stride, "p": padding, "n": rows, "m": columns}
     page = _PAGE.replace("DATA", json.dumps(data, separators=(",", ":")))
-    return Animation(page=page, height=36 * max(len(padded), rows) + 150, steps=rows * columns)
+    title = f"A kernel of {size_text(kernel.shape)} glides over an image of {size_text(x.shape)}, padding {padding}, "
+    title += f"in steps of {stride}: the output, {rows}×{columns}, is written value by value"
+    return Animation(page=page, title=title, height=36 * max(len(padded), rows) + 150, steps=rows * columns)
 
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>

@@ -241,18 +241,22 @@ def _mobilenet_v2(pretrained: bool) -> "keras.Model":
     return network
 
 
+def mobilenet_file() -> Path:
+    """Where Keras's cache has the weights of MobileNetV2, or would have them."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / _MOBILENET_FILE
+
+
 def _fetched() -> Path:
     """The file of MobileNetV2's weights, downloaded unless it is in Keras's cache."""
     import keras
 
-    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    file = cache / "models" / _MOBILENET_FILE
+    file = mobilenet_file()
     if file.is_file():
         return file
     try:
         downloads.ask(_MOBILENET_URL)
         with _impatient():
-            return Path(keras.utils.get_file(_MOBILENET_FILE, _MOBILENET_URL, "models", cache_dir=cache))
+            return Path(keras.utils.get_file(_MOBILENET_FILE, _MOBILENET_URL, "models", cache_dir=file.parent.parent))
     except Exception as error:
         reason = downloads.network_trouble(error) or str(error)
         raise ConnectionError(

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
+import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize, to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
@@ -23,7 +23,8 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator
 from PIL import Image
 
-from .validation import check_array, check_integer, size_text
+from . import descriptions
+from .validation import check_array, check_integer, number_text, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -39,6 +40,15 @@ FONT = 9  # points, of the words in such a drawing and beside bubbles
 # A shape for each group of bubbles, its area as a share of a square of side 1, and how far it reaches from the middle.
 MARKERS = (("o", math.pi / 4, 0.5), ("s", 1, 0.5), ("^", 0.5, 0.5), ("D", 1, 0.71), ("v", 0.5, 0.5))
 KINDS = {"weights": PALETTE[0], "pool": PALETTE[4], "element": PALETTE[5], "join": PALETTE[3], "other": "#DDDDDD"}
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib figure that knows what it shows: Jupyter stores `alt`, its text alternative, beside the image."""
+
+    alt = ""
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        return {}, {"image/png": {"alt": self.alt}}  # the image itself comes from matplotlib
 
 
 def show_images(
@@ -110,13 +120,15 @@ def show_images(
             tiles.append(_colours(array, SIGNED, -signed_limit, signed_limit))
         else:
             tiles.append(_colours(array, GREY, 0, grey_limit))
-        captions.append(f"{_number(array.min())} … {_number(array.max())}")
+        captions.append(f"{number_text(array.min())} … {number_text(array.max())}")
     if len(arrays) > 16:
         low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
         figure = _grid(tiles, columns, titles, frames=frames, row_titles=row_titles)
-        figure.supxlabel(f"values {_number(low)} … {_number(high)}", fontsize=9, color="#555555")
-        return figure
-    return _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
+        figure.supxlabel(f"values {number_text(low)} … {number_text(high)}", fontsize=9, color="#555555")
+    else:
+        figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
+    figure.alt = descriptions.images(arrays, columns, titles, row_titles, guesses, truths)
+    return figure
 
 
 def overlay(images, maps) -> np.ndarray:
@@ -147,7 +159,7 @@ def overlay(images, maps) -> np.ndarray:
         came = f"{len(maps)} of {size_text(maps.shape[1:])}"
         raise ValueError(f"maps: got {came}, expected {count} of at most {height}×{width}, as the images")
     if maps.min() < 0:
-        raise ValueError(f"maps: got {_number(maps.min())}, expected no negative values")
+        raise ValueError(f"maps: got {number_text(maps.min())}, expected no negative values")
     shares = [(heat / (heat.max() or 1)).astype(np.float32) for heat in maps]
     heat = np.array([Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR) for share in shares])
     opacity = 0.75 * heat[..., None]  # never 1: the image is to be seen through the hottest places too
@@ -181,7 +193,7 @@ def paint(images, masks) -> np.ndarray:
             f"{size_text(images.shape[1:3])}, as the images"
         )
     if masks.dtype.kind not in "biu" or masks.min() < 0:
-        raise ValueError(f"masks: got {masks.dtype} from {_number(masks.min())}, expected whole numbers from 0")
+        raise ValueError(f"masks: got {masks.dtype} from {number_text(masks.min())}, expected whole numbers from 0")
     grey = _grey("images", images)[..., None]
     tints = np.array([to_rgb(colour) for colour in class_colours(int(masks.max()) + 1)])[masks.astype(int)]
     return np.where(masks[..., None] > 0, 0.45 * grey + 0.55 * tints, np.repeat(grey, 3, axis=-1))
@@ -275,8 +287,9 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int 
     figure = _figure(WIDTH, height + 0.6)
     for ax, panel, title in zip(figure.subplots(1, 3, width_ratios=widths), panels, titles, strict=True):
         ax.imshow(_colours(panel, *_scale(panel, GREY)), interpolation="nearest")
-        ax.set_title(f"{title}\n{_number(panel.min())} … {_number(panel.max())}", fontsize=9)
+        ax.set_title(f"{title}\n{number_text(panel.min())} … {number_text(panel.max())}", fontsize=9)
         ax.axis("off")
+    figure.alt = descriptions.pixels(panels, titles, [])
     return figure
 
 
@@ -326,6 +339,7 @@ def plot_filters(
     columns = _columns(len(tiles)) if columns is None else check_integer("columns", columns, 1)
     figure = _grid(tiles, columns, titles)
     _colourbar(figure, SIGNED, -limit, limit)
+    figure.alt = descriptions.filters(array, titles)
     return figure
 
 
@@ -366,10 +380,12 @@ def plot_feature_maps(
     lowest, highest = separate.min(axis=(1, 2)), separate.max(axis=(1, 2))
     marks = ["" if low < high else "constant" if high else "all 0" for low, high in zip(lowest, highest, strict=True)]
     columns = _columns(count) if columns is None else check_integer("columns", columns, 1)
+    alt = descriptions.feature_maps(array, titles)
     if titles is None:
         # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.
         titles = [str(index) if count <= 32 or index % columns == 0 else "" for index in range(count)]
     figure = _grid(tiles, columns, titles, marks=marks)
+    figure.alt = alt
     if each:
         figure.supxlabel("each map on a scale of its own", fontsize=9, color="#555555")
     else:
@@ -408,7 +424,7 @@ def plot_lines(
         raise ValueError(f"log: got {log!r}, expected '', 'x' or 'xy'")
     x = check_array("x", x, (1,))
     if log and x.min() <= 0:
-        raise ValueError(f"x: got {_number(x.min())}, expected more than 0 on a logarithmic axis")
+        raise ValueError(f"x: got {number_text(x.min())}, expected more than 0 on a logarithmic axis")
     if not lines:
         raise ValueError("lines: got none, expected at least one curve")
     figure = _figure(WIDTH * 0.8, 3.6)
@@ -424,6 +440,7 @@ def plot_lines(
     ax.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
+    figure.alt = descriptions.curves(x, lines, x_label, y_label, title, log)
     return figure
 
 
@@ -461,7 +478,7 @@ def plot_panels(
     """
     x = check_array("x", x, (1,)).astype(float)
     if log and x.min() <= 0:
-        raise ValueError(f"x: got {_number(x.min())}, expected more than 0 on a logarithmic axis")
+        raise ValueError(f"x: got {number_text(x.min())}, expected more than 0 on a logarithmic axis")
     if not panels or not all(panels.values()):
         raise ValueError("panels: got none, or one without curves, expected at least one curve in each")
     for title, label, pair in [(title, *curve) for title, curves in panels.items() for curve in curves.items()]:
@@ -504,6 +521,7 @@ def plot_panels(
     for ax in axes[len(panels) :]:
         ax.remove()
     figure.legend([bars[label] for label in labels], labels, loc="outside lower center", ncols=in_a_row, frameon=False)
+    figure.alt = descriptions.panels(x, panels, x_label, y_label, levels)
     return figure
 
 
@@ -536,17 +554,18 @@ def plot_bars(
             raise ValueError(f"errors: got {', '.join(errors)}, expected {', '.join(values)}, as in values")
         spread = check_array("errors", list(errors.values()), (1,))
         if spread.min() < 0:
-            raise ValueError(f"errors: got {_number(spread.min())}, expected lengths from 0")
+            raise ValueError(f"errors: got {number_text(spread.min())}, expected lengths from 0")
     figure = _figure(WIDTH * 0.75, 0.42 * len(values) + 0.9)
     ax = figure.add_subplot()
     bars = ax.barh(list(values), lengths, color=PALETTE[0], xerr=spread, ecolor=PALETTE[4], capsize=3)
-    ax.bar_label(bars, labels=[_number(length) for length in lengths], padding=4)
+    ax.bar_label(bars, labels=[number_text(length) for length in lengths], padding=4)
     ax.invert_yaxis()
     if log:
         ax.set_xscale("log")
     ax.margins(x=0.15)
     ax.set(xlabel=x_label)
     ax.spines[["top", "right"]].set_visible(False)
+    figure.alt = descriptions.bars(values, x_label, errors)
     return figure
 
 
@@ -598,9 +617,10 @@ def plot_history(history) -> Figure:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     if best is not None:
-        figure.suptitle(f"best epoch {best + 1}, validation loss {_number(watched[best])}", fontsize=11)
+        figure.suptitle(f"best epoch {best + 1}, validation loss {number_text(watched[best])}", fontsize=11)
     handles, labels = figure.axes[0].get_legend_handles_labels()  # Keras records the loss wherever it records a metric
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)  # below: it hides no curve
+    figure.alt = descriptions.history(curves, shown, best)
     return figure
 
 
@@ -626,7 +646,7 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
         raise ValueError(f"matrix: got {size_text(matrix.shape)}, expected as many rows as columns")
     if matrix.min() < 0 or (matrix != np.rint(matrix)).any():
         odd = matrix[(matrix < 0) | (matrix != np.rint(matrix))][0]
-        raise ValueError(f"matrix: got {_number(odd)}, expected counts, whole and not negative")
+        raise ValueError(f"matrix: got {number_text(odd)}, expected counts, whole and not negative")
     if len(class_names) != count:
         raise ValueError(f"class_names: got {len(class_names)}, expected {count}, one for each row")
 
@@ -663,6 +683,7 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     ax.set(xlabel="predicted class", ylabel="true class")
     _colourbar(figure, ERRORS, 0, 100 * limit)
     figure.axes[1].set_ylabel("errors, % of the true class", fontsize=8)
+    figure.alt = descriptions.confusion(matrix, names)
     return figure
 
 
@@ -699,7 +720,7 @@ def plot_heat_map(
         if len(names) != expected:
             raise ValueError(f"{name}: got {len(names)}, expected {expected}, as many as in values")
     if not low < high:
-        raise ValueError(f"low: got {_number(low)}, expected less than high, {_number(high)}")
+        raise ValueError(f"low: got {number_text(low)}, expected less than high, {number_text(high)}")
     rows, columns = values.shape
     font = 9
     beside, below = (max(_text_width(name, font) for name in names) for names in (row_names, column_names))
@@ -720,6 +741,7 @@ def plot_heat_map(
     ax.tick_params(length=0)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     _colourbar(figure, SEQUENTIAL, low, high)
+    figure.alt = descriptions.table(values, row_names, column_names, title)
     return figure
 
 
@@ -754,6 +776,7 @@ def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], *, title: 
     ax.set(xlabel="milliseconds", title=title)
     ax.grid(axis="x", alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
+    figure.alt = descriptions.timeline(lanes, title)
     return figure
 
 
@@ -777,10 +800,10 @@ def plot_calibration(confidence, correct) -> Figure:
     """
     confidence, correct = check_array("confidence", confidence, (1,)), check_array("correct", correct, (1,))
     if confidence.min() < 0 or confidence.max() > 1:
-        came = f"{_number(confidence.min())} … {_number(confidence.max())}"
+        came = f"{number_text(confidence.min())} … {number_text(confidence.max())}"
         raise ValueError(f"confidence: got values {came}, expected 0 to 1")
     if not np.isin(correct, (0, 1)).all():
-        raise ValueError(f"correct: got {_number(correct[~np.isin(correct, (0, 1))][0])}, expected True or False")
+        raise ValueError(f"correct: got {number_text(correct[~np.isin(correct, (0, 1))][0])}, expected True or False")
     if len(correct) != len(confidence):
         raise ValueError(f"correct: got {len(correct)} values, expected {len(confidence)}, as in confidence")
     steps = np.minimum((10 * confidence).astype(int), 9)  # 1.0 is in the last step
@@ -805,6 +828,7 @@ def plot_calibration(confidence, correct) -> Figure:
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean confidence", ylabel="share correct")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
+    figure.alt = descriptions.calibration(means, shares, counts)
     return figure
 
 
@@ -829,7 +853,7 @@ def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[st
         raise ValueError("panels: got none, expected at least one")
     labels, count = check_array("labels", labels, (1,)), len(class_names)
     for odd in labels[~np.isin(labels, range(count))]:
-        raise ValueError(f"labels: got {_number(odd)}, expected 0 to {count - 1}, as in class_names")
+        raise ValueError(f"labels: got {number_text(odd)}, expected 0 to {count - 1}, as in class_names")
     points = {title: check_array(f"panels[{title!r}]", own, (2,)) for title, own in panels.items()}
     for title, own in points.items():
         if own.shape != (len(labels), 2):
@@ -853,6 +877,7 @@ def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[st
         legend = figure.legend(ax.collections, class_names, loc="outside right center", frameon=False, fontsize=FONT)
         for handle in legend.legend_handles:
             handle.set(sizes=[36], alpha=1)
+    figure.alt = descriptions.points(points, labels, class_names)
     return figure
 
 
@@ -892,11 +917,13 @@ def plot_bubbles(
     values = _points(groups)
     for axis, shown in zip("xy", values.T, strict=False):
         if axis in log and shown.min() <= 0:
-            raise ValueError(f"groups: got {axis} = {_number(shown.min())}, expected more than 0 on a logarithmic axis")
+            raise ValueError(
+                f"groups: got {axis} = {number_text(shown.min())}, expected more than 0 on a logarithmic axis"
+            )
     heights = {text: check_array(f"lines[{text!r}]", y, (0,)).item() for text, y in (lines or {}).items()}
     for text, y in heights.items():
         if "y" in log and y <= 0:
-            raise ValueError(f"lines[{text!r}]: got {_number(y)}, expected more than 0 on a logarithmic axis")
+            raise ValueError(f"lines[{text!r}]: got {number_text(y)}, expected more than 0 on a logarithmic axis")
     shares = values[:, 2] / values[:, 2].max() if values.shape[1] == 3 else np.full(len(values), 0.007)
     shape_areas, reaches = (np.array([marker[part] for marker in MARKERS])[owners] for part in (1, 2))
     areas = shares * math.pi * 45**2 / shape_areas  # of the squares around them, in square points
@@ -954,6 +981,7 @@ def plot_bubbles(
         lowest = max(y, lowest + 1.3 * FONT)  # texts of lines that are close are moved up
         end.xyann = (4, lowest - y)
     _place_labels(ax, labels, values, points, radii, owners == 0, rules)
+    figure.alt = descriptions.bubbles(groups, x_label, y_label, heights, title)
     return figure
 
 
@@ -1016,6 +1044,7 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
         if end is not None:
             _draw_arrow(ax, Path([(end + 0.04, 0), (x - 0.04, 0)]))
         left, end = left + slot + gap, x + wide + deep
+    figure.alt = descriptions.network(layers, title)
     return figure
 
 
@@ -1079,6 +1108,7 @@ def plot_graph(model, title: str | None = None) -> Figure:
     for (start, end), lane in lanes.items():
         first, last = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
         _draw_arrow(ax, _route(first, last, middles[lane], lefts[columns[start] + 1] - gap, lefts[columns[end]], gap))
+    figure.alt = descriptions.graph(texts, shapes, parents, title)
     return figure
 
 
@@ -1089,7 +1119,7 @@ def _text_width(text: str, font: float) -> float:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained", FigureClass=Figure)
     # Closed, it stays usable but is not drawn a second time at the end of the cell.
     plt.close(figure)
     return figure
@@ -1144,7 +1174,7 @@ def _points(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> np.ndarray:
             if len(values[-1]) != len(values[0]):
                 raise ValueError(f"groups[{name!r}][{label!r}]: got {point}, expected a size for all points or none")
             if len(point) == 3 and point[2] <= 0:
-                raise ValueError(f"groups[{name!r}][{label!r}]: got size {_number(point[2])}, expected more than 0")
+                raise ValueError(f"groups[{name!r}][{label!r}]: got size {number_text(point[2])}, expected more than 0")
     return np.array(values, dtype=float)
 
 
@@ -1152,7 +1182,7 @@ def _set_positions(ax, x: np.ndarray, log: bool) -> None:
     """Ticks at each `x` of a logarithmic axis, and at whole numbers of another where all of `x` are whole."""
     if log:
         ax.set_xscale("log")
-        ax.set_xticks(x, labels=[_number(value) for value in x], minor=False)
+        ax.set_xticks(x, labels=[number_text(value) for value in x], minor=False)
         ax.set_xticks([], minor=True)
     elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -1165,7 +1195,7 @@ def _set_log(ax, axis: str) -> None:
     if 1e-3 <= low and high < 1e6:
         target = ax.xaxis if axis == "x" else ax.yaxis
         target.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)))
-        target.set_major_formatter(lambda value, _: _number(value))
+        target.set_major_formatter(lambda value, _: number_text(value))
         target.set_minor_locator(LogLocator(subs=()))
 
 
@@ -1416,7 +1446,7 @@ def _rgb(name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint8:
         return array / 255
     if array.min() < 0 or array.max() > 1:
-        came = f"{_number(array.min())} … {_number(array.max())}"
+        came = f"{number_text(array.min())} … {number_text(array.max())}"
         raise ValueError(f"{name}: got RGB values {came}, expected uint8, or floats from 0 to 1")
     return array.astype(float)
 
@@ -1445,8 +1475,9 @@ def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.
 
 
 def _ink(colours: np.ndarray) -> np.ndarray:
-    """What to write in on each of these colours: white on dark ones, black on light ones."""
-    return np.where(colours @ (0.299, 0.587, 0.114) < 0.5, "white", "black")
+    """What to write in on each of these colours: black or white, whichever has more contrast (WCAG 2: 4.5 or more)."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return np.where(linear @ (0.2126, 0.7152, 0.0722) < 0.179, "white", "black")
 
 
 def _columns(count: int) -> int:
@@ -1538,7 +1569,7 @@ def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None
     mappable = plt.cm.ScalarMappable(Normalize(low, high), colour_map)
     ticks = np.linspace(low, high, 5)
     bar = figure.colorbar(mappable, ax=figure.axes[0], fraction=0.05, pad=0.02, aspect=15, shrink=0.9, ticks=ticks)
-    bar.set_ticklabels([_number(tick) for tick in ticks], fontsize=8)
+    bar.set_ticklabels([number_text(tick) for tick in ticks], fontsize=8)
 
 
 def _number_panels(
@@ -1559,13 +1590,14 @@ def _number_panels(
             row, column, rows, columns = frame
             corner = (column - 0.5, row - 0.5)
             ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3, clip_on=False))
+    figure.alt = descriptions.pixels(arrays, titles, frames)
     return figure
 
 
 def _draw_numbers(ax, array: np.ndarray, scale: tuple, cell: float) -> None:
     colours = _colours(array, *scale)
     ax.imshow(colours, interpolation="nearest")
-    texts = [_number(value) for value in array.flat]
+    texts = [number_text(value) for value in array.flat]
     font = min(11, 72 * cell / (0.75 * max(map(len, texts)) + 0.6))
     ink = _ink(colours)
     for (row, column), text in zip(np.ndindex(*array.shape), texts, strict=True):
@@ -1627,10 +1659,3 @@ def _is_inside(window: Sequence[int], array: np.ndarray) -> bool:
     row, column, height, width = window
     is_window = min(row, column) >= 0 and min(height, width) >= 1
     return is_window and row + height <= array.shape[0] and column + width <= array.shape[1]
-
-
-def _number(value) -> str:
-    """A number short enough for a figure: whole where it is whole, else three digits; a true minus sign."""
-    value = float(value) or 0.0  # no negative zero
-    text = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
-    return text.replace("-", "−")

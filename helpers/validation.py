@@ -58,6 +58,13 @@ def size_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
+def number_text(value) -> str:
+    """A number as figures write it: whole where it is whole, else three digits; a true minus sign."""
+    value = float(value) or 0.0  # no negative zero
+    text = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
 def check_convolution(x, kernel, stride: int = 1, padding: int = 0) -> None:
     """Raise ``ValueError`` unless `kernel` can slide over `x` with this stride and padding.
 

@@ -324,7 +324,7 @@ def tags_and_claims(notebook: NotebookNode, path: Path) -> list[str]:
 
 
 def figures(notebook: NotebookNode, path: Path) -> list[str]:
-    """Figures are there and show something; nbval compares no images."""
+    """Figures are there, show something, and say what; nbval compares no images."""
     problems = []
     for index, output in _outputs(notebook):
         data = output.get("data", {})
@@ -336,6 +336,8 @@ def figures(notebook: NotebookNode, path: Path) -> list[str]:
             else:
                 if all(darkest == lightest for darkest, lightest in image.getextrema()):
                     problems.append(f"{where(notebook, index)} has a blank figure: mend what draws it")
+                if len(output.metadata.get("image/png", {}).get("alt", "")) < 10:
+                    problems.append(f"{where(notebook, index)} has a figure without a text alternative: use `plots`")
         elif data.get("text/plain", "").startswith("<Figure"):
             problems.append(f"{where(notebook, index)} has a figure without its image: refresh the notebook")
     return problems

@@ -1,4 +1,5 @@
 # Setup, the same in every notebook: find the course's helpers, then start Keras without its log.
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,8 @@ from pathlib import Path
 REPOSITORY = "REPOSITORY_URL"
 here = Path.cwd()
 homes = [home for home in (here, *here.parents) if (home / "helpers" / "claims.py").is_file()]
-if not homes and "google.colab" in sys.modules:
+is_hosted = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+if not homes and is_hosted:
     homes = [here / REPOSITORY.rsplit("/", 1)[-1]]
     if not homes[0].is_dir():
         subprocess.run(["git", "clone", "--quiet", "--depth=1", REPOSITORY, homes[0]], check=True)

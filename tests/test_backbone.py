@@ -224,7 +224,7 @@ def test_mobilenet_is_keras_own_with_its_preprocessing(keras_home, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(keras_home))
     ours = backbone.load("mobilenet_v2")
     theirs = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=None)
-    theirs.load_weights(keras_home / "models" / backbone._MOBILENET_FILE)
+    theirs.load_weights(backbone.mobilenet_file())
     images = np.random.default_rng(0).uniform(0, 255, (2, 224, 224, 3)).astype(np.float32)
     expected = theirs(keras.applications.mobilenet_v2.preprocess_input(images.copy()), training=False)
     assert np.allclose(ours(images, training=False), expected, atol=1e-3)

@@ -16,6 +16,10 @@ STUB_COLAB = """
 import sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 """
+STUB_KAGGLE = """
+import os
+os.environ["KAGGLE_KERNEL_RUN_TYPE"] = "Interactive"
+"""
 # What importing the helpers sets, unless a user has
 VARIABLES = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
@@ -163,9 +167,9 @@ def course(tmp_path):
 
 
 @pytest.mark.parametrize("folder", [".", "notebooks", "notebooks/solutions"])
-@pytest.mark.parametrize("colab", ["", STUB_COLAB], ids=["local", "colab"])
-def test_the_setup_cell_finds_the_helpers(course, folder, colab):
-    done = python(f"{colab}{FINDING}\nprint(helpers.__file__)", course / folder, bare=True)
+@pytest.mark.parametrize("stub", ["", STUB_COLAB, STUB_KAGGLE], ids=["local", "colab", "kaggle"])
+def test_the_setup_cell_finds_the_helpers(course, folder, stub):
+    done = python(f"{stub}{FINDING}\nprint(helpers.__file__)", course / folder, bare=True)
     assert done.stderr == ""
     assert Path(done.stdout.strip()).samefile(course / "helpers" / "__init__.py")
 
@@ -197,7 +201,8 @@ def git(*arguments: str, folder: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_on_colab_the_setup_cell_clones_the_course_once(tmp_path):
+@pytest.mark.parametrize("stub", [STUB_COLAB, STUB_KAGGLE], ids=["colab", "kaggle"])
+def test_on_a_hosted_service_the_setup_cell_clones_the_course_once(tmp_path, stub):
     published = tmp_path / "published" / "tiny-course"
     (published / "helpers").mkdir(parents=True)
     (published / "helpers" / "claims.py").write_text("", encoding="utf-8")
@@ -208,7 +213,7 @@ def test_on_colab_the_setup_cell_clones_the_course_once(tmp_path):
 
     content = tmp_path / "content"
     content.mkdir()
-    code = STUB_COLAB + FINDING.replace(rules.repository_url(), published.as_uri()) + "\nprint(helpers.HERE)"
+    code = stub + FINDING.replace(rules.repository_url(), published.as_uri()) + "\nprint(helpers.HERE)"
     first = python(code, content, bare=True)
     assert (first.stdout, first.stderr) == ("cloned\n", "")
     assert [folder.name for folder in content.iterdir()] == ["tiny-course"]

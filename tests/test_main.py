@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_and_a_missing_backbone_are_problems(tmp_
 def test_what_was_fetched_is_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    mobilenet = tmp_path / "keras" / "models" / backbone._MOBILENET_FILE
+    mobilenet = tmp_path / "keras" / "models" / backbone.mobilenet_file().name
     for file in (tmp_path / "mnist" / "3.0.1" / "dataset_info.json", mobilenet):
         file.parent.mkdir(parents=True)
         file.touch()

@@ -85,7 +85,7 @@ def lesson(tiny_course: Path) -> tuple[NotebookNode, Path]:
     (path.parent / "square.png").write_bytes(base64.b64decode(png("white")))
     drawing = {"text/plain": "<Figure size 400x400 with 1 Axes>", "image/png": png("white", "black")}
     printed = nbformat.v4.new_output("stream", name="stdout", text="1 + 1 = 2\n")
-    figure = nbformat.v4.new_output("display_data", drawing)
+    figure = nbformat.v4.new_output("display_data", drawing, metadata={"image/png": {"alt": "A square, 4×4."}})
     notebook = nbformat.v4.new_notebook(metadata=rules.NOTEBOOK_METADATA)
     notebook.cells = [
         markdown(TITLE.format(badge=rules.badge(path)), "slide"),
@@ -349,6 +349,11 @@ def ignored_at_the_end(notebook, path):
 @breaks(rules.figures, "cell 5 (draw(SIDE)) has a figure without its image")
 def image_not_stored(notebook, path):
     del notebook.cells[4].outputs[0].data["image/png"]
+
+
+@breaks(rules.figures, "cell 5 (draw(SIDE)) has a figure without a text alternative")
+def figure_without_words(notebook, path):
+    notebook.cells[4].outputs[0].metadata = {}
 
 
 @breaks(rules.figures, "cell 5 (draw(SIDE)) has a blank figure")

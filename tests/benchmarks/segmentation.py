@@ -49,12 +49,13 @@ def trained(lesson: dict, model, images: np.ndarray, truth: np.ndarray, epochs: 
 def streets(lesson: dict, folder: Path, seeds: Iterable[int] = SEEDS, epochs: int = EPOCHS) -> list[dict]:
     """A row for each method and seed."""
     (x, truth), (x_new, truth_new) = (frames(folder, part) for part in ("train", "test"))
+    usual = np.broadcast_to(most_frequent(truth), truth_new.shape)
     rows = []
     for seed in seeds:
         lesson["keras"].utils.set_random_seed(seed)
         fcn, unet = (lesson[decoder](lesson["new_encoder"](), VOID + 1) for decoder in ("fcn_on", "unet_on"))
         answers = {
-            "most frequent at the place": np.broadcast_to(most_frequent(truth), truth_new.shape),
+            "most frequent at the place": usual,
             "FCN": lesson["segment"](trained(lesson, fcn, x, truth, epochs), x_new, "stride_2"),
             "U-Net": lesson["segment"](trained(lesson, unet, x, truth, epochs), x_new),
         }

@@ -1,0 +1,268 @@
+"""What a figure shows, in words and with its values: its text alternative, for those who do not see it.
+
+One function for each kind of figure in `plots`, which checks the arguments before.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from .validation import number_text, size_text
+
+MANY = 16  # pictures, rows or layers; beyond, they are summed up
+MOST_NUMBERS = 100  # of a table that is read out
+
+
+def images(
+    arrays: Sequence[np.ndarray],
+    columns: int,
+    titles: Sequence[str] | None,
+    row_titles: Sequence[str] | None,
+    boxes: Sequence[Sequence],
+    true_boxes: Sequence[Sequence],
+) -> str:
+    """Of `plots.show_images`."""
+    text = f"{_pictures('image', arrays)}, {'in colour' if arrays[0].ndim == 3 else 'grey'}"
+    text += f", {columns} in a row. " if len(arrays) > columns else ". "
+    if row_titles is not None:
+        text += f"Rows: {'; '.join(row_titles)}. "
+    is_framed = any(map(len, [*boxes, *true_boxes]))
+    if len(arrays) > MANY or not (titles or is_framed):
+        counted = [f"{title} ({count})" for title, count in Counter(titles or []).items() if title]
+        shown = f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
+        return text + f"{shown}Values {_range(np.concatenate([array.ravel() for array in arrays]))}."
+    titles = titles or [""] * len(arrays)
+    ranges = [_range(array) for array in arrays]
+    shared = len(arrays) > 1 and len(set(ranges)) == 1
+    parts = []
+    for index, title in enumerate(titles):
+        frames = _boxes("box", boxes[index]) + _boxes("true box", true_boxes[index])
+        own = [] if shared else [f"values {ranges[index]}"]
+        parts.append(f"{title or index + 1}" + ": " * bool(own + frames) + ", ".join(own + frames))
+    return text + _sentence(parts) + (f" Values {ranges[0]} in each." if shared else "")
+
+
+def pixels(arrays: Sequence[np.ndarray], titles: Sequence[str] | None, frames: Sequence) -> str:
+    """Of pictures with their numbers written in."""
+    parts = []
+    for index, array in enumerate(arrays):
+        name = titles[index] if titles else _pictures("image", [array])
+        frame = frames[index] if index < len(frames) else None
+        parts.append(", ".join([f"{name}: {_numbers(array)}", *_boxes("framed", [frame] if frame else [])]))
+    return _sentence(parts)
+
+
+def filters(kernel: np.ndarray, titles: Sequence[str] | None) -> str:
+    """Of `plots.plot_filters`, of a kernel ``(height, width, in, out)``."""
+    height, width, inputs, count = kernel.shape
+    text = f"{_counted(count, 'filter')} of {height}×{width} weights"
+    text += f" for each of {inputs} inputs" if inputs > 1 else ""
+    if kernel.size > MOST_NUMBERS:
+        strongest = np.abs(kernel).reshape(-1, count).sum(axis=0).argmax()
+        return f"{text}: {_range_and_mean(kernel)}; filter {strongest} is the strongest."
+    maps = kernel.transpose(2, 3, 0, 1).reshape(-1, height, width)
+    return f"{text}. " + _sentence(f"{titles[i] if titles else i}: {_numbers(map_)}" for i, map_ in enumerate(maps))
+
+
+def feature_maps(array: np.ndarray, titles: Sequence[str] | None) -> str:
+    """Of `plots.plot_feature_maps`, of maps ``(height, width, channels)``."""
+    maps = np.moveaxis(array, -1, 0)
+    text = f"{_pictures('feature map', maps)}, values {_range(array)}"
+    constant = int((maps.min(axis=(1, 2)) == maps.max(axis=(1, 2))).sum())
+    text += f", {constant} of them constant. " if constant else ". "
+    titles = titles or range(len(maps))
+    if len(maps) > MANY:
+        strongest = np.argsort(-maps.mean(axis=(1, 2)))[:3]
+        return text + f"On average the strongest are {', '.join(str(titles[index]) for index in strongest)}."
+    return text + _sentence(f"{title}: {_range(map_)}" for title, map_ in zip(titles, maps, strict=True))
+
+
+def curves(
+    x: np.ndarray, lines: Mapping[str, Sequence[float]], x_label: str, y_label: str, title: str | None, log: str
+) -> str:
+    """Of `plots.plot_lines`."""
+    text = f"{_title(title)}{y_label} over {x_label} from {number_text(x.min())} to {number_text(x.max())}"
+    text += {"": "", "x": f", {x_label} on a logarithmic scale", "xy": ", both on logarithmic scales"}[log]
+    return f"{text}. " + _sentence(f"{label}: {_course(x, values)}" for label, values in lines.items())
+
+
+def panels(x: np.ndarray, curves_of: Mapping, x_label: str, y_label: str, levels: Mapping[str, float]) -> str:
+    """Of `plots.plot_panels`."""
+    text = f"{y_label} over {x_label} from {number_text(x.min())} to {number_text(x.max())}, with error bars. "
+    parts = []
+    for title, own in curves_of.items():
+        ends = [f"{label} {_ends(means)}" for label, (means, _) in own.items()]
+        level = [f"dashed line at {number_text(levels[title])}"] if title in levels else []
+        parts.append(f"{title}: {', '.join(ends + level)}")
+    return text + _sentence(parts)
+
+
+def bars(values: Mapping[str, float], x_label: str, errors: Mapping[str, float] | None) -> str:
+    """Of `plots.plot_bars`."""
+    spread = {label: f" ± {number_text(length)}" for label, length in (errors or {}).items()}
+    return f"Bars of {x_label}. " + _sentence(
+        f"{label}: {number_text(length)}{spread.get(label, '')}" for label, length in values.items()
+    )
+
+
+def history(records: Mapping[str, np.ndarray], shown: Sequence[str], best: int | None) -> str:
+    """Of `plots.plot_history`; `best` is the epoch of the lowest validation loss, from 0."""
+    epochs = np.arange(1, len(records["loss"]) + 1)
+    parts = [
+        f"{what} {name}: {_course(epochs, records[key])}"
+        for name in shown
+        for what, key in (("training", name), ("validation", f"val_{name}"))
+        if key in records
+    ]
+    marked = "" if best is None else f" A dashed line marks epoch {best + 1}, of the lowest validation loss."
+    return f"Training history over {_counted(len(epochs), 'epoch')}. {_sentence(parts)}{marked}"
+
+
+def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> str:
+    """Of `plots.plot_confusion`."""
+    right, total = np.trace(matrix), matrix.sum()
+    text = f"{len(matrix)} classes, true against predicted: {right:,.0f} of {total:,.0f} right. "
+    errors = matrix - np.diag(np.diag(matrix))
+    most = [np.unravel_index(place, errors.shape) for place in np.argsort(-errors, axis=None)[:3]]
+    return text + _sentence(
+        f"{class_names[true]} taken for {class_names[called]}: {errors[true, called]:.0f}"
+        for true, called in most
+        if errors[true, called]
+    )
+
+
+def table(values: np.ndarray, row_names: Sequence[str], column_names: Sequence[str], title: str | None) -> str:
+    """Of `plots.plot_heat_map`."""
+    text = f"{_title(title)}Table of {size_text(values.shape)} numbers, coloured by value. "
+    if values.size <= MOST_NUMBERS:
+        return text + _sentence(
+            f"{name}: " + ", ".join(f"{column} {value:.2f}" for column, value in zip(column_names, row, strict=True))
+            for name, row in zip(row_names, values, strict=True)
+        )
+    ends = []
+    for word, place in (("highest", values.argmax()), ("lowest", values.argmin())):
+        row, column = np.unravel_index(place, values.shape)
+        ends.append(f"{word}: {values[row, column]:.2f}, {row_names[row]} and {column_names[column]}")
+    return text + _sentence(ends)
+
+
+def timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], title: str | None) -> str:
+    """Of `plots.plot_timeline`, of pieces of work in seconds."""
+    times = np.array([piece for work in lanes.values() for piece in work])
+    whole = 1000 * (times.max() - times.min())
+    return f"{_title(title)}Who worked when, {number_text(whole)} ms in all. " + _sentence(
+        f"{name}: {_counted(len(work), 'piece')}, busy {number_text(1000 * sum(end - start for start, end in work))} ms"
+        for name, work in lanes.items()
+    )
+
+
+def calibration(means: Sequence[float], shares: Sequence[float], counts: Sequence[int]) -> str:
+    """Of `plots.plot_calibration`."""
+    return "Share correct against mean confidence, beside the diagonal where both are equal. " + _sentence(
+        f"confidence {mean:.2f}: {share:.2f} correct of {count:,}"
+        for mean, share, count in zip(means, shares, counts, strict=True)
+    )
+
+
+def points(clouds: Mapping[str, np.ndarray], labels: np.ndarray, class_names: Sequence[str]) -> str:
+    """Of `plots.plot_points`."""
+    text = f"{len(labels):,} points of {len(class_names)} classes, first and second component. "
+    present = np.unique(labels)
+    parts = []
+    for title, own in clouds.items():
+        centres = np.array([own[labels == index].mean(axis=0) for index in present])
+        nearest = np.linalg.norm(own[:, None] - centres, axis=2).argmin(axis=1)
+        share = (present[nearest] == labels).mean()
+        parts.append(f"{title}: {100 * share:.0f} % lie nearest to the middle of their own class")
+    return text + _sentence(parts)
+
+
+def bubbles(groups: Mapping, x_label: str, y_label: str, lines: Mapping[str, float], title: str | None) -> str:
+    """Of `plots.plot_bubbles`."""
+    sized = any(len(values) == 3 for own in groups.values() for values in own.values())
+    text = f"{_title(title)}{y_label} against {x_label}{', with sizes' if sized else ''}. "
+    parts = []
+    for name, own in groups.items():
+        # Years have no comma.
+        texts = (
+            f"{label} ({', '.join([number_text(x).replace(',', ''), *map(number_text, others)])})"
+            for label, (x, *others) in own.items()
+        )
+        parts.append(f"{name}: {', '.join(texts)}")
+    return text + _sentence([*parts, *(f"dashed line, {line}: {number_text(y)}" for line, y in lines.items())])
+
+
+def network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None) -> str:
+    """Of `plots.plot_network`."""
+    boxes = (f"{' '.join(label.split())} {size_text(shape)}" for label, shape in layers)
+    return f"{_title(title)}A network as a row of boxes: {', then '.join(boxes)}."
+
+
+def graph(texts: Sequence[str], shapes: Sequence[str], parents: Sequence[Sequence[int]], title: str | None) -> str:
+    """Of `plots.plot_graph`; `parents` holds the places of the layers that each layer reads."""
+    names = [f"{index + 1} {' '.join(text.split())}" for index, text in enumerate(texts)]
+    return f"{_title(title)}{_counted(len(names), 'layer')}. " + _sentence(
+        f"{name} gives {shape}" + (f", from {' and '.join(str(parent + 1) for parent in before)}" if before else "")
+        for name, shape, before in zip(names, shapes, parents, strict=True)
+    )
+
+
+def _range_and_mean(array: np.ndarray) -> str:
+    mean = array.mean(dtype=float)
+    is_noise = abs(mean) < 1e-6 * np.abs(array).max()  # what is left of a sum that would be 0
+    return f"{_range(array)}, mean {number_text(0 if is_noise else mean)}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _sentence(parts: Iterable[str]) -> str:
+    return "; ".join(parts) + "."
+
+
+def _title(title: str | None) -> str:
+    return f"{' '.join(title.split())}. " if title else ""
+
+
+def _range(array: np.ndarray) -> str:
+    return f"{number_text(array.min())} to {number_text(array.max())}"
+
+
+def _pictures(what: str, arrays: Sequence[np.ndarray]) -> str:
+    sizes = sorted({array.shape[:2] for array in arrays})
+    text = f"{_counted(len(arrays), what)} of {size_text(sizes[0])}"
+    return f"{text} to {size_text(sizes[-1])}" if len(sizes) > 1 else text
+
+
+def _numbers(array: np.ndarray) -> str:
+    """Row by row; of a large array the range and the mean."""
+    if array.size > MOST_NUMBERS:
+        return f"values {_range_and_mean(array)}"
+    return " / ".join(" ".join(map(number_text, row)) for row in array)
+
+
+def _boxes(name: str, boxes: Sequence) -> list[str]:
+    return [
+        f"{name} from row {top:.0f}, column {left:.0f}, {height:.0f}×{width:.0f}" for top, left, height, width in boxes
+    ]
+
+
+def _ends(values: Sequence[float]) -> str:
+    values = np.asarray(values, dtype=float)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "without values"
+    return number_text(values[0]) if len(values) == 1 else f"{number_text(values[0])} to {number_text(values[-1])}"
+
+
+def _course(x: np.ndarray, values: Sequence[float]) -> str:
+    """Where a curve begins and ends, and where it is lowest and highest in between."""
+    values = np.asarray(values, dtype=float)
+    known = np.flatnonzero(~np.isnan(values))
+    text = _ends(values)
+    for word, place in (("lowest", np.argmin), ("highest", np.argmax)):
+        if len(known) and (at := known[place(values[known])]) not in (known[0], known[-1]):
+            text += f", {word} {number_text(values[at])} at {number_text(x[at])}"
+    return text

@@ -1,0 +1,31 @@
+"""Time and memory of every notebook, each executed once in a fresh process; README's table shows them.
+
+    python tests/benchmarks/budget.py
+
+Writes data/results/budget.csv. The bars: 60 seconds and 2 GiB for a notebook on two cores.
+"""
+
+import sys
+
+import bars
+
+import whole_course
+
+SECONDS, GIB = 60, 2
+
+
+def main() -> int:
+    rows, measured = [], []
+    for notebook in whole_course.notebooks():
+        found = whole_course.run(notebook, whole_course.SETTINGS["as_it_is"], sys.executable)
+        if not found["passed"]:
+            raise SystemExit(f"{notebook}: {found['error']}")
+        rows.append({"notebook": notebook, "seconds": found["seconds"], "GiB": found["GiB"]})
+        measured.append(bars.at_most(f"{notebook}: seconds", found["seconds"], SECONDS))
+        measured.append(bars.at_most(f"{notebook}: GiB", found["GiB"], GIB))
+    bars.write_results("budget", rows, "python tests/benchmarks/budget.py")
+    return bars.report(["tensorflow", "keras"], measured)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ import argparse
 import base64
 import hashlib
 import io
+import itertools
 import os
 import re
 import shutil
@@ -16,8 +17,12 @@ import tarfile
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import downloads
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _COURSE = Path(__file__).resolve().parent.parent
 # What decks need: npm's packages, each with npm's checksum (sha512) and how the paths of the files begin that are used.
@@ -42,7 +47,14 @@ PACKAGES = {
     ),
 }
 _REVEAL, _MATHJAX, _JQUERY, _REQUIREJS = (f"assets/{package}" for package in PACKAGES)
+# nbconvert's template for slides leaves out what a figure says for those who do not see it.
+_WITH_WORDS = """{%- extends 'index.html.j2' -%}
+{%- block data_png scoped -%}
+{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
+{{ super() | replace('<img ', '<img alt="' ~ (alt | escape_html) ~ '" ') }}
+{%- endblock data_png -%}"""
 _SETTINGS = {
+    "raw_template": _WITH_WORDS,
     "reveal_width": "1280",
     "reveal_height": "720",
     "reveal_url_prefix": _REVEAL,
@@ -54,6 +66,17 @@ _SETTINGS = {
     "embed_images": True,
 }
 _WEB_IMAGE = re.compile(r"(?:\[(?=!))?!\[[^\]]*\]\(https?:[^)]*\)(?:\]\([^)]*\))?")  # and the link around it
+# Where a notebook says what its speaker needs.
+_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
+_ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
+_SECTION = re.compile(r"## (\d+) ")
+_MINUTES = re.compile(r"\b(\d+) minutes to teach")
+_PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
+_CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?) +✓", re.MULTILINE)  # that held, as a cell printed it
+_MOST_CLAIMS = 3  # in a note, which is read while speaking
+_SHORT = 25  # letters: "Hardly.", say
+# The dots of "et al. 2014" and of "M. Zeiler" end no sentence, and one may end with a parenthesis.
+_BETWEEN_SENTENCES = re.compile(r"(?:(?<=[^A-Z][.!?])|(?<=[^A-Z][.!?][)\"]))\s+(?=[^a-z0-9\s])")
 # Without these the PDF has bold formulas (of the hairline around each letter), an empty last page, and now and then no
 # other: a browser without a window may draw no frame, for which reveal.js would wait, before its time is over.
 _FOR_PRINTING = """<style>@media print {
@@ -61,6 +84,20 @@ _FOR_PRINTING = """<style>@media print {
 .reveal .slides .pdf-page:last-of-type { break-after: avoid !important }
 }</style>
 <script>if (/print-pdf/.test(location.search)) window.requestAnimationFrame = step => setTimeout(step, 16)</script>
+"""
+# The speaker's window gets a copy of a note, in which MathJax's drawings are empty: their letters lie elsewhere in the
+# deck. So the formulas of notes become MathML, which browsers draw themselves. And the deck draws a slide's formulas
+# anew when it comes; if MathJax is not through with the first time, as in that window's previews, each appears twice.
+_FOR_SPEAKING = """<script type="text/x-mathjax-config">
+MathJax.Hub.Register.StartupHook("End", () => {
+  for (const tex of document.querySelectorAll("aside.notes script[type^=math]")) {
+    tex.previousSibling.replaceWith(tex.previousSibling.querySelector("math") ?? tex.text);
+    tex.remove();
+  }
+});
+const drawAnew = MathJax.Hub.Rerender;
+MathJax.Hub.Rerender = slide => MathJax.Hub.Queue(() => drawAnew.call(MathJax.Hub, slide));
+</script>
 """
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
@@ -138,8 +175,9 @@ def unpack(archive: bytes, wanted: tuple[str, ...], folder: Path) -> None:
 def make_deck(notebook: Path, folder: Path) -> Path:
     """Write the deck of a notebook, from its stored outputs, and what it needs into ``assets`` beside it.
 
-    Images from the web, such as the Colab badge, are left out. The deck of a notebook in ``solutions``, which has the
-    name of its lesson, is called so.
+    Images from the web, such as the Colab badge, are left out. The speaker's notes are written from what the notebook
+    says of its sections and asks to predict. The deck of a notebook in ``solutions``, which has the name of its lesson,
+    is called so.
 
     Raises
     ------
@@ -163,12 +201,168 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = _WEB_IMAGE.sub("", cell.source)
+    add_notes(content)
     place = notebook.resolve().parent
     name = notebook.stem + "_solutions" * (place.name == "solutions")
     page, _ = SlidesExporter(**_SETTINGS).from_notebook_node(content, {"metadata": {"name": name, "path": str(place)}})
     deck = folder / f"{name}.slides.html"
-    deck.write_text(page.replace("</head>", f"{_FOR_PRINTING}</head>", 1), encoding="utf-8")
+    deck.write_text(page.replace("</head>", f"{_FOR_PRINTING}{_FOR_SPEAKING}</head>", 1), encoding="utf-8")
     return deck
+
+
+class Section(NamedTuple):
+    """A row of the table in which a lesson lists its sections, and when it begins."""
+
+    number: int
+    is_core: bool
+    question: str
+    length: str  # its minutes, but it may also be "at home"
+    begins: int  # in minutes, after all sections before it,
+    core_begins: int  # and after those of the core only
+
+    @property
+    def minutes(self) -> int:
+        return int(self.length) if self.length.isdecimal() else 0
+
+
+def read_sections(notebook: "NotebookNode") -> list[Section]:
+    """Read the table of a lesson's sections; a notebook without such a table has none."""
+    tables = (_TABLE.search(cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
+    rows = _ROW.findall(next((table[1] for table in tables if table), ""))
+    sections, begins, core_begins = [], 0, 0
+    for number, mark, question, length in rows:
+        section = Section(int(number), bool(mark), question, length, begins, core_begins)
+        sections.append(section)
+        begins += section.minutes
+        core_begins += section.minutes * section.is_core
+    return sections
+
+
+def add_notes(notebook: "NotebookNode") -> None:
+    """Write the speaker's notes: the lesson's plan, the time for each section, what to ask and what comes of it."""
+    import nbformat.v4
+
+    cells, slides = notebook.cells, _slides(notebook)
+    notes = [[note for index in slide for note in _predictions(cells, index)] for slide in slides]
+    sections = {section.number: section for section in read_sections(notebook)}
+    headings = [_SECTION.match(cells[slide[0]].source) for slide in slides]
+    starts = [place for place, heading in enumerate(headings) if heading and int(heading[1]) in sections]
+    for start, end in itertools.pairwise([*starts, len(slides)]):
+        section = sections[int(headings[start][1])]
+        notes[start].insert(0, _time(section, slides=end - start, predictions=sum(map(len, notes[start:end]))))
+    if slides:
+        notes[0].insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source, len(slides)))
+    # From the last slide on, so that the places of the others stay. Notes follow the first cell of their slide: a later
+    # one may be a fragment, with which they would come and go.
+    for slide, texts in reversed([*zip(slides, notes, strict=True)]):
+        text = "\n\n".join(filter(None, texts))
+        if text:
+            note = nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})
+            cells.insert(slide[0] + 1, note)
+
+
+def _slide_type(cell: "NotebookNode") -> str:
+    return cell.metadata.get("slideshow", {}).get("slide_type", "-")
+
+
+def _slides(notebook: "NotebookNode") -> list[list[int]]:
+    """Where the cells of each slide are in the notebook; cells that are not shown are in none."""
+    slides: list[list[int]] = []
+    for index, cell in enumerate(notebook.cells):
+        if _slide_type(cell) in ("slide", "subslide") or (not slides and _is_shown(cell)):
+            slides.append([])
+        if _is_shown(cell):
+            slides[-1].append(index)
+    return slides
+
+
+def _is_shown(cell: "NotebookNode") -> bool:
+    return _slide_type(cell) not in ("skip", "notes")
+
+
+def _plan(sections: list[Section]) -> str:
+    """A table of when each section begins, in the whole lesson and in its core alone."""
+    whole = sum(section.minutes for section in sections)
+    core = sum(section.minutes for section in sections if section.is_core)
+    lines = [
+        f"**{whole} minutes, {core} of them for the core, ◆.** Short of time? Leave out the sections without ◆. "
+        "The key S opens these notes.",
+        "",
+        "| begins | core only | section | minutes |",
+        "| --- | --- | --- | --- |",
+    ]
+    for section in sections:
+        begins = _clock(section.begins) if section.minutes else ""
+        core_begins = _clock(section.core_begins) if section.minutes and section.is_core else ""
+        title = f"{section.number} {'◆ ' * section.is_core}{section.question}"
+        lines.append(f"| {begins} | {core_begins} | {title} | {section.length} |")
+    return "\n".join(lines)
+
+
+def _whole_time(title: str, slides: int) -> str:
+    """The time for a notebook that has no table of sections; empty where its title does not tell it."""
+    told = _MINUTES.search(title)
+    return f"**{told[1]} minutes**, {_pace(int(told[1]), slides)}. The key S opens these notes." if told else ""
+
+
+def _time(section: Section, slides: int, predictions: int) -> str:
+    """When a section begins and ends, and what is to be done in that time."""
+    told = [section.length]
+    if section.minutes:
+        ends, core_ends = section.begins + section.minutes, section.core_begins + section.minutes
+        core = f"core only: {_clock(section.core_begins)} to {_clock(core_ends)}"
+        told = [
+            f"{_count(section.minutes, 'minute')}, {_clock(section.begins)} to {_clock(ends)}",
+            core if section.is_core else "leave it out when time is short",
+        ]
+    told += [_pace(section.minutes, slides), _count(predictions, "prediction") if predictions else ""]
+    return f"**Section {section.number}{' ◆' * section.is_core}:** {'; '.join(filter(None, told))}."
+
+
+def _pace(minutes: int, slides: int) -> str:
+    """The number of slides and, if their time is known, how much of it each has on average."""
+    if not minutes or slides == 1:
+        return _count(slides, "slide")
+    seconds = 60 * minutes / slides
+    each = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+    return f"{slides} slides, about {each} each"
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _predictions(cells: "list[NotebookNode]", index: int) -> list[str]:
+    """For each prediction that a cell asks for: the question, and what the next cells say, in a sentence and claims."""
+    if cells[index].cell_type != "markdown":
+        return []
+    then, claims = "", []
+    for cell in filter(_is_shown, cells[index + 1 :]):
+        if cell.cell_type == "markdown":
+            then = _first_sentence(cell.source)
+            break
+        printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
+        claims += [f"- `{what}`: `{value}`" for what, value in _CLAIM.findall(printed)]
+    notes = []
+    for before, question in _PREDICTION.findall(cells[index].source):
+        lines = [f"**Ask:** {before}{question} **Wait for hands before you go on.**"]
+        lines += [f"**Then:** {then}"] if then else []
+        lines += ["**Checked:**\n\n" + "\n".join(claims[:_MOST_CLAIMS])] if claims else []
+        notes.append("\n\n".join(lines))
+    return notes
+
+
+def _first_sentence(markdown: str) -> str:
+    """The first sentence of a text, and the next if it is very short; empty where it does not begin with a sentence."""
+    text = re.split(r"\n\s*\n|\n[-*] ", re.sub(r"^[-*] ", "", markdown))[0]
+    if re.match(r"[#|!>]|```", text) or _PREDICTION.match(text):
+        return ""
+    sentences = [each for each in _BETWEEN_SENTENCES.split(text) if not re.fullmatch(r"\(.*\)", each, re.DOTALL)]
+    return " ".join(sentences[: 2 if sentences and len(sentences[0]) < _SHORT else 1])
 
 
 def find_browser() -> str | None:

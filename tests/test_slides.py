@@ -28,7 +28,19 @@ See [the web](https://example.org): $x^2$, ![a picture](https://pictures.example
 """
 REFUSAL = 10  # seconds within which a closed network has to be told
 MOST_HEIGHT = 720  # of a slide, in pixels
-NOTEBOOKS = sorted(Path(slides.__file__).resolve().parent.parent.glob("notebooks/**/[0-9]*.ipynb"))
+COURSE = Path(slides.__file__).resolve().parent.parent
+NOTEBOOKS = sorted(COURSE.glob("notebooks/**/[0-9]*.ipynb"))
+LESSONS = sorted(COURSE.glob("notebooks/[0-9]*.ipynb"))
+TABLE = """| section | the question | minutes |
+| --- | --- | --- |
+| 0 | Are you ready? | 2 |
+| 1 ◆ | How many? | 61 |
+| 2 | Why? | 5 |
+| 3 ◆ | What then? | 4 |
+| 4 | Exercises | at home |
+
+Some words.
+"""
 # A copy of a deck refuses what does not come from a file, and tells what was refused, missing or wrong,
 WATCH = """<head><meta http-equiv="Content-Security-Policy"
 content="default-src file: data: blob: 'unsafe-inline' 'unsafe-eval'"><script>
@@ -51,9 +63,12 @@ const waiting = setInterval(() => {
         && getComputedStyle(each).overflowX != "visible").map(each => each.scrollWidth)),
       text: slide.innerText.slice(0, 60)}));
     const formulas = document.querySelectorAll(".MathJax_SVG svg").length;
+    const notes = [...document.querySelectorAll("aside.notes")];
     const wrong = document.querySelectorAll(".merror, .MathJax_Error").length;
     const measured = document.createElement("pre");
-    measured.textContent = JSON.stringify({slides: found, formulas, wrong, missing});
+    measured.textContent = JSON.stringify({slides: found, formulas, wrong, missing,
+      notes: notes.length, seen: notes.filter(note => note.checkVisibility()).length,
+      drawn: notes.filter(note => note.querySelector("script, svg")).length});
     document.body.replaceChildren(measured);
   });
 }, 100);
@@ -84,7 +99,8 @@ def filled_cache(cache):
 
 @pytest.fixture
 def notebook(tmp_path):
-    picture = v4.new_output("display_data", {"image/png": base64.b64encode(b"a picture").decode()})
+    said = {"image/png": {"alt": "A ramp < 5 & more."}}
+    picture = v4.new_output("display_data", {"image/png": base64.b64encode(b"a picture").decode()}, metadata=said)
     framed = v4.new_output("display_data", {"text/html": '<iframe srcdoc="&lt;p&gt;moves"></iframe>'})
     cells = [
         v4.new_markdown_cell(TEXT),
@@ -145,6 +161,123 @@ def test_a_deck_needs_nothing_from_the_web(notebook, filled_cache, tmp_path):
     assert not re.search(r"^ *import [^;\n]*['\"]https?:", page, re.MULTILINE)
     assert "pictures.example.org" not in page and "colab.example.org" not in page and "https://example.org" in page
     assert "&lt;p&gt;moves" in page and base64.b64encode(b"a picture").decode() in page
+
+
+def test_a_figure_in_a_deck_says_what_it_shows(notebook, filled_cache, tmp_path):
+    page = slides.make_deck(notebook, tmp_path / "usb").read_text(encoding="utf-8")
+    (alt,) = re.findall(r'<img alt="([^"]*)"[^>]* src="data:image/png', page)
+    assert html.unescape(alt) == "A ramp < 5 & more."
+
+
+def cell(slide_type: str, source: str, printed: str | None = None) -> nbformat.NotebookNode:
+    """A text of a slide or, when it printed something, code."""
+    metadata = {"slideshow": {"slide_type": slide_type}}
+    if printed is None:
+        return v4.new_markdown_cell(source, metadata=metadata)
+    return v4.new_code_cell(source, outputs=[v4.new_output("stream", text=printed)], metadata=metadata)
+
+
+def lesson(table: str = TABLE) -> nbformat.NotebookNode:
+    """A notebook with a table of sections, and with predictions."""
+    cells = [
+        cell("slide", "# Title\n\n**72 minutes to teach**"),
+        cell("skip", table),
+        cell("slide", "## 0 Are you ready?"),
+        cell("slide", "## 1 ◆ How many?\n\n**Predict first:** how many\nare $x^2$?\n\nNot asked."),
+        cell("skip", "hidden()", "hidden       1  ✓\n"),
+        cell("fragment", "shown()", "first line     ≥ 2  ✓  [Zeiler 2014]\nno claim\nlast        (3, 4)  ✓\n"),
+        cell("subslide", "Four (Zeiler et al. 2014, J. Redmon). It always is."),
+        cell("subslide", "### More\n\n**Predict first:** one?\n\n**For each, predict first:** two?"),
+        cell("subslide", "(An aside.) No. Nothing more comes of it. Never.\n\n**Predict first:** three?"),
+        cell("slide", "## 3 ◆ What then?"),
+        cell("slide", "## 4 Exercises"),
+        cell("slide", "## What to remember"),
+    ]
+    return v4.new_notebook(cells=cells)
+
+
+def speak(notebook: nbformat.NotebookNode, folder: Path) -> list[tuple[str, str]]:
+    """Make the deck of a notebook; return each slide's text and the text of its notes, which are in no fragment."""
+    nbformat.write(notebook, folder / "spoken.ipynb")
+    page = slides.make_deck(folder / "spoken.ipynb", folder / "to").read_text(encoding="utf-8")
+    spoken = []
+    for section in page.split("<section")[1:]:
+        inside = section.partition(">")[2].partition("</section>")[0]
+        shown, aside, rest = inside.partition('<aside class="notes">')
+        note, _, after = rest.partition("</aside>")
+        assert '<div class="fragment"' not in shown or not aside
+        assert "<aside" not in after
+        texts = [" ".join(html.unescape(re.sub(r"<[^>]*>", "", part)).split()) for part in (shown + after, note)]
+        if texts[0]:
+            spoken.append(tuple(texts))
+    return spoken
+
+
+def test_the_notes_are_on_their_slides(filled_cache, tmp_path):
+    spoken = speak(lesson(), tmp_path)
+    plan = (
+        "72 minutes, 65 of them for the core, ◆. Short of time? Leave out the sections without ◆. The key S opens "
+        "these notes. begins core only section minutes 0:00 0 Are you ready? 2 0:02 0:00 1 ◆ How many? 61 "
+        "1:03 2 Why? 5 1:08 1:01 3 ◆ What then? 4 4 Exercises at home"
+    )
+    wait, no = "Wait for hands before you go on.", "Then: No. Nothing more comes of it."
+    assert [note for _, note in spoken] == [
+        plan,
+        "Section 0: 2 minutes, 0:00 to 0:02; leave it out when time is short; 1 slide.",
+        "Section 1 ◆: 61 minutes, 0:02 to 1:03; core only: 0:00 to 1:01; 4 slides, about 15.2 minutes each; "
+        f"4 predictions. Ask: how many are $x^2$? {wait} Then: Four (Zeiler et al. 2014, J. Redmon). "
+        "Checked: first line: ≥ 2 last: (3, 4)",
+        "",
+        f"Ask: one? {wait} {no} Ask: For each, two? {wait} {no}",
+        f"Ask: three? {wait}",
+        "Section 3 ◆: 4 minutes, 1:08 to 1:12; core only: 1:01 to 1:05; 1 slide.",
+        "Section 4: at home; 2 slides.",
+        "",
+    ]
+    assert not any("Ask:" in text or "Section" in text for text, _ in spoken)
+
+
+@pytest.mark.parametrize("wrong", ["", "ten", "-5", "5 or 6", "½", "| 7"])
+def test_a_section_without_minutes_has_no_time(wrong, filled_cache, tmp_path):
+    spoken = speak(lesson(TABLE.replace("61", wrong)), tmp_path)
+    assert spoken[0][1].startswith("11 minutes, 4 of them for the core")
+    assert "4 slides; 4 predictions. Ask:" in spoken[2][1]
+    assert "0:07 to 0:11; core only: 0:00 to 0:04" in spoken[6][1]
+
+
+@pytest.mark.parametrize("table", ["No table.", TABLE.replace("minutes", "pages"), TABLE.partition("| 0")[0]])
+def test_without_sections_there_are_still_predictions(table, filled_cache, tmp_path):
+    notes = [note for _, note in speak(lesson(table), tmp_path)]
+    assert notes[0] == "72 minutes, 9 slides, about 8.0 minutes each. The key S opens these notes."
+    assert [note.partition(":")[0] for note in notes[1:]] == ["", "Ask", "", "Ask", "Ask", "", "", ""]
+
+
+def test_a_notebook_that_says_nothing_of_its_course_has_no_notes(notebook, filled_cache, tmp_path):
+    assert [note for _, note in speak(nbformat.read(notebook, as_version=4), tmp_path)] == ["", ""]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_notes_of_a_lesson_have_all_its_minutes_and_predictions(path):
+    notebook = nbformat.read(path, as_version=4)
+    sections = slides.read_sections(notebook)
+    minutes = sum(section.minutes for section in sections)
+    core = sum(section.minutes for section in sections if section.is_core)
+    assert f"**{minutes} minutes to teach**" in notebook.cells[0].source
+    readme = (COURSE / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"\(notebooks/{path.name}\) .*\| {minutes} min \(core: {core}\) \|", readme)
+    slides.add_notes(notebook)
+    told = [""]
+    for each in notebook.cells:
+        slide_type = each.metadata.slideshow.slide_type
+        if slide_type in ("slide", "subslide"):
+            told.append("")
+        if each.cell_type == "markdown" and slide_type != "skip":
+            told[-1] += each.source + "\n"
+    predictions = [slide.lower().count("predict first:**") for slide in told]
+    assert [slide.count("**Ask:**") for slide in told] == predictions
+    assert sum(predictions) > 10
+    opened = [re.search(r"^## (\d+) (?s:.*)^\*\*Section \1\b", slide, re.MULTILINE) for slide in told]
+    assert [found[1] for found in opened if found] == [str(section.number) for section in sections]
 
 
 def test_solutions_do_not_take_the_name_of_their_lesson(notebook, filled_cache, tmp_path):
@@ -226,6 +359,9 @@ def test_every_slide_fits_and_no_network_is_asked(path, tmp_path):
     found = json.loads(html.unescape(re.search(r"<pre>(\{.*\})</pre>", shown, re.DOTALL)[1]))
     assert found["missing"] == []
     assert found["wrong"] == 0
+    assert found["notes"] == page.count('<aside class="notes">') > 0
+    assert found["seen"] == 0
+    assert found["drawn"] == 0  # a drawing of MathJax's would be empty in the speaker's window
     assert found["formulas"] > 0 or "$" not in path.read_text(encoding="utf-8")
     over = [slide for slide in found["slides"] if slide["height"] > MOST_HEIGHT or slide["width"] > 1280]
     assert over == []

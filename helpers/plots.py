@@ -1506,7 +1506,7 @@ def _grid(
     font = max(4, min(10, 115 * tile_width / max(longest, 4)))
     caption_font = min(8, 6 * tile_width) if captions else 0
     gap = 0.1 * tile_width
-    above = (font + 3) / 72 if titles else gap / 2
+    above = 13 / 72 if titles else gap / 2  # of the largest font: titles that a network wrote do not change the size
     below = (caption_font + 4) / 72 if captions else gap / 2
     # Small tiles are enlarged by a whole factor, so that gaps and frames come out as thin as they should.
     factor = max(1, math.ceil(70 * tile_width / width))

@@ -258,6 +258,15 @@ def test_a_long_grid_fits_too(make):
     assert figure.get_figwidth() <= 10
 
 
+def test_the_size_of_a_grid_does_not_hang_on_its_titles():
+    """Titles may say what a network answered, and nbval compares the size."""
+    sizes = {
+        tuple(plots.show_images([RAMP] * 4, titles=[title, "", "", ""]).get_size_inches())
+        for title in ("", "star", "a long title of several words")
+    }
+    assert len(sizes) == 1
+
+
 @pytest.mark.parametrize("count", [1, 2, 63, 512])
 @pytest.mark.parametrize("each", [False, True])
 def test_feature_maps_are_one_image(count, each):

@@ -12,6 +12,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from helpers import plots
+from test_plots import names, normal
 
 # A warning would be stored in a notebook. Matplotlib itself uses what newer versions of its parser deprecate.
 pytestmark = [
@@ -27,10 +28,6 @@ SPOT[0, 1, 4], SPOT[1, 3, 0] = 5, 0.01
 CLASSES = np.arange(40) % 3
 
 
-def normal(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape)
-
-
 def grey_of(images: np.ndarray) -> np.ndarray:
     return np.repeat((images / 255 @ (0.299, 0.587, 0.114))[..., None], 3, axis=-1)
 
@@ -43,10 +40,6 @@ def curves(*names: str, spread: float = 0.1) -> dict:
 METHODS = ("from scratch", "feature extraction", "fine-tuning")
 FOUR = {title: curves(*METHODS) for title in ("surfaces (similar)", "photographs (similar)", "digits", "shapes")}
 CHANCE = dict.fromkeys(FOUR, 0.1)
-
-
-def words(count: int, name: str = "class") -> list[str]:
-    return [f"{name} {index}" for index in range(count)]
 
 
 def drawn(figure: Figure) -> Figure:
@@ -64,15 +57,15 @@ def bars_of(ax) -> list[ErrorbarContainer]:
 
 
 FIGURES = {
-    "points": lambda: plots.plot_points({"a": normal(40, 2)}, CLASSES, words(3)),
+    "points": lambda: plots.plot_points({"a": normal(40, 2)}, CLASSES, names(3)),
     "long names": lambda: plots.plot_points(
-        dict.fromkeys(["a title that is wide " * 3, "b", "c"], normal(40, 2)), CLASSES, words(10, "american_pit_bull")
+        dict.fromkeys(["a title that is wide " * 3, "b", "c"], normal(40, 2)), CLASSES, names(10, "american_pit_bull")
     ),
-    "37 classes": lambda: plots.plot_points({"a": normal(40, 2), "b": normal(40, 2)}, CLASSES, words(37)),
-    "one place": lambda: plots.plot_points({"a": np.zeros((40, 2))}, CLASSES, words(3)),
+    "37 classes": lambda: plots.plot_points({"a": normal(40, 2), "b": normal(40, 2)}, CLASSES, names(37)),
+    "one place": lambda: plots.plot_points({"a": np.zeros((40, 2))}, CLASSES, names(3)),
     "four panels": lambda: plots.plot_panels(X, FOUR, **LABELS, log=True, levels=CHANCE),
     "three panels": lambda: plots.plot_panels(X, dict(list(FOUR.items())[:3]), **LABELS),
-    "long labels": lambda: plots.plot_panels(X, {"a": curves(*words(8, "a method with the number"))}, **LABELS),
+    "long labels": lambda: plots.plot_panels(X, {"a": curves(*names(8, "a method with the number"))}, **LABELS),
     "long titles": lambda: plots.plot_panels(X, {8 * f"{n} words ": curves("a") for n in "abcd"}, **LABELS, columns=4),
     "one position": lambda: plots.plot_panels([5], {"a": {"b": ([1], [0]), "c": ([1], [0])}}, **LABELS, log=True),
     "nothing": lambda: plots.plot_panels(X, {"a": {"b": ([np.nan] * 5, [np.nan] * 5)}}, **LABELS),
@@ -162,7 +155,7 @@ def test_ten_classes_differ_in_colour_and_shape_and_more_have_no_legend():
 
 
 def test_both_components_have_one_scale():
-    ax = drawn(plots.plot_points({"a": normal(40, 2) * [9, 1]}, CLASSES, words(3))).axes[0]
+    ax = drawn(plots.plot_points({"a": normal(40, 2) * [9, 1]}, CLASSES, names(3))).axes[0]
     (left, right), (low, high), box = ax.get_xlim(), ax.get_ylim(), ax.get_window_extent()
     assert (right - left) / box.width == pytest.approx((high - low) / box.height)
 

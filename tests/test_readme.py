@@ -23,7 +23,7 @@ def minutes(path) -> list[tuple[int, bool]]:
 def test_minutes_are_those_of_the_notebook(path):
     sections = minutes(path)
     total, core = sum(time for time, _ in sections), sum(time for time, is_core in sections if is_core)
-    (row,) = re.findall(rf"^\| {path.stem[:2]} \|(.*)\|$", README, re.MULTILINE)
+    (row,) = re.findall(rf"^\| {path.stem[:2]} \|( \d.*)\|$", README, re.MULTILINE)
     cells = [cell.strip() for cell in row.split("|")]
     shown = [f"**{time}**" if is_core else str(time) for time, is_core in sections]
     assert cells[: len(shown)] == shown
@@ -31,6 +31,17 @@ def test_minutes_are_those_of_the_notebook(path):
     (link,) = [line for line in README.splitlines() if f"](notebooks/{path.name})" in line and line.startswith("|")]
     assert f"| {total} min (core: {core}) |" in link
     assert f"{total} minutes to teach" in rules.read_notebook(path).cells[0].source
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_links_lead_to_the_public_address(path):
+    repository = rules.repository_url().removeprefix("https://github.com/")
+    for address in (
+        f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}",
+        f"https://kaggle.com/kernels/welcome?src=https://github.com/{repository}/blob/main/notebooks/{path.name}",
+        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{path.name}",
+    ):
+        assert f"]({address})" in README
 
 
 @pytest.mark.parametrize("path", rules.course_notebooks(), ids=lambda path: path.relative_to(rules.ROOT).as_posix())

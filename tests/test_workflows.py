@@ -44,7 +44,6 @@ def test_a_lesson_has_the_parameters_that_the_workflow_sets(row):
 def test_the_data_is_fetched_before_it_is_used():
     before, _, after = commands("real-data").partition("papermill notebooks/")
     assert "python -m helpers.datasets ${{ matrix.data }}" in before
-    assert "python -m helpers.backbone --fetch" in before
     assert "${{ matrix.parameters }}" in after
 
 

@@ -28,7 +28,8 @@ DRAWING = """import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(figsize=(2, 2))
 axes.plot([0, 1])
-plt.show()"""
+plt.close(figure)
+display(figure, metadata={"image/png": {"alt": "A line from 0 to 1."}})"""
 
 # Such a line comes from C++ code, past Python's own sys.stderr.
 LOGGING = r"""import os

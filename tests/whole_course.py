@@ -116,11 +116,11 @@ def execute(notebook: str, folder: str, parameters: dict) -> None:
 def table(rows: list[dict]) -> None:
     """A line for each notebook and a column for each setting; then what failed, and the slowest cells."""
     settings = list(dict.fromkeys(row["setting"] for row in rows))
-    print("\n" + " " * 38 + " ".join(f"{name:>13}" for name in settings))
+    print("\n" + " " * 42 + " ".join(f"{name:>13}" for name in settings))
     for notebook in dict.fromkeys(row["notebook"] for row in rows):
         found = {row["setting"]: row for row in rows if row["notebook"] == notebook}
         marks = [f"{'✓' if row['passed'] else '✗'} {row['seconds']:.0f} s" for row in map(found.get, settings)]
-        print(f"{notebook:<38}" + " ".join(f"{mark:>13}" for mark in marks))
+        print(f"{notebook:<42}" + " ".join(f"{mark:>13}" for mark in marks))
     for row in rows:
         if not row["passed"]:
             print(f"✗ {row['notebook']}, {row['setting']}: {row['error']}")

@@ -168,11 +168,13 @@ def pages(site) -> dict[str, Page]:
 
 
 @pytest.fixture(scope="module")
-def shown(site) -> tuple[dict, str]:
+def browser() -> str:
+    return slides.find_browser() or pytest.skip("there is no Chromium")
+
+
+@pytest.fixture(scope="module")
+def shown(site, browser) -> tuple[dict, str]:
     """What a browser measures of every page in a frame as wide as a phone, and what it complains about."""
-    browser = slides.find_browser()
-    if not browser:
-        pytest.skip("there is no Chromium")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -283,6 +285,13 @@ def test_text_stands_out_in_either_theme(theme, lightest, darkest, shown):
     for name, page in shown[0]["pages"].items():
         assert darkest <= min(page[theme]["behind"]) <= max(page[theme]["behind"]) <= lightest, name
         assert page[theme]["ratio"] >= LEAST_CONTRAST, (name, page[theme])
+
+
+@pytest.mark.parametrize("handout", ["glossary", "worksheet"])
+def test_a_handout_is_printed_on_one_side(handout, site, browser, tmp_path):
+    pdf, page = tmp_path / "handout.pdf", site / "notebooks" / "handouts" / f"{handout}.html"
+    slides.browse(browser, page.as_uri(), "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+    assert len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) == 1
 
 
 def test_the_animation_plays(shown):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .validation import number_text, size_text
 
-MANY = 16  # pictures, rows or layers; beyond, they are summed up
+MANY = 16  # pictures; beyond, they are summed up
 MOST_NUMBERS = 100  # of a table that is read out
 
 

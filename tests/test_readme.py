@@ -7,6 +7,7 @@ import re
 import pytest
 
 import notebook_rules as rules
+from helpers import slides
 
 README = (rules.ROOT / "README.md").read_text(encoding="utf-8")
 LESSONS = [path for path in rules.course_notebooks() if path.parent.name == "notebooks"]
@@ -15,8 +16,8 @@ BUDGET = rules.ROOT / "data" / "results" / "budget.csv"
 
 def minutes(path) -> list[tuple[int, bool]]:
     """Each section's minutes, and whether it is of the core, by the notebook's own table."""
-    rows = re.findall(r"^\| \d+( ◆)? \|.*\| (\d+) \|$", rules.read_notebook(path).cells[1].source, re.MULTILINE)
-    return [(int(time), bool(core)) for core, time in rows]
+    sections = slides.read_sections(rules.read_notebook(path))
+    return [(section.minutes, section.is_core) for section in sections if section.minutes]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

@@ -18,6 +18,7 @@ import nbformat
 import nbformat.v4 as v4
 import pytest
 
+import notebook_rules as rules
 from helpers import downloads, slides
 
 TEXT = """# Title
@@ -28,9 +29,8 @@ See [the web](https://example.org): $x^2$, ![a picture](https://pictures.example
 """
 REFUSAL = 10  # seconds within which a closed network has to be told
 MOST_HEIGHT = 720  # of a slide, in pixels
-COURSE = Path(slides.__file__).resolve().parent.parent
-NOTEBOOKS = sorted(COURSE.glob("notebooks/**/[0-9]*.ipynb"))
-LESSONS = sorted(COURSE.glob("notebooks/[0-9]*.ipynb"))
+NOTEBOOKS = rules.course_notebooks()
+LESSONS = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
 TABLE = """| section | the question | minutes |
 | --- | --- | --- |
 | 0 | Are you ready? | 2 |
@@ -263,7 +263,7 @@ def test_the_notes_of_a_lesson_have_all_its_minutes_and_predictions(path):
     minutes = sum(section.minutes for section in sections)
     core = sum(section.minutes for section in sections if section.is_core)
     assert f"**{minutes} minutes to teach**" in notebook.cells[0].source
-    readme = (COURSE / "README.md").read_text(encoding="utf-8")
+    readme = (rules.ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(rf"\(notebooks/{path.name}\) .*\| {minutes} min \(core: {core}\) \|", readme)
     slides.add_notes(notebook)
     told = [""]

@@ -1,6 +1,7 @@
 """Slide decks that open without a network, from a memory stick say, and a PDF of each: ``python -m helpers.slides``.
 
 As nbconvert writes them, decks load reveal.js, MathJax and more from the web. Here these lie in a folder beside them.
+Importing this module needs the standard library only, so that the website can fetch its MathJax in the same way.
 """
 
 import argparse
@@ -16,10 +17,11 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from . import downloads
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -65,6 +67,7 @@ _SETTINGS = {
     "mermaid_js_url": "data:text/javascript,export default {initialize() {}}",
     "embed_images": True,
 }
+_PATIENCE = 6  # seconds without an answer or without a byte
 _WEB_IMAGE = re.compile(r"(?:\[(?=!))?!\[[^\]]*\]\(https?:[^)]*\)(?:\]\([^)]*\))?")  # and the link around it
 # Where a notebook says what its speaker needs.
 _TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
@@ -113,41 +116,38 @@ def cache_folder() -> Path:
     return _COURSE / "data" / "slide_assets"
 
 
-def fetch_assets() -> None:
-    """Fetch the packages that decks need from npm's registry, unless they are in `cache_folder`.
+def fetch_package(package: str, checksum: str, wanted: str, remedy: str) -> Path:
+    """Fetch a package like those in `PACKAGES` from npm's registry, unless it is in `cache_folder`; return its folder.
 
     Raises
     ------
     ConnectionError
-        When one cannot be had, or what came is damaged; it says so within seconds.
+        When it cannot be had, or what came is damaged; `remedy` is what to do once with a network.
     """
+    folder = cache_folder() / package
+    if folder.is_dir():
+        return folder
     registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
-    for package, (checksum, wanted) in PACKAGES.items():
-        folder = cache_folder() / package
-        if folder.is_dir():
-            continue
-        name = package.rpartition("-")[0]
-        try:
-            archive = _download(f"{registry.rstrip('/')}/{name}/-/{package}.tgz", checksum)
-        except Exception as error:
-            reason = downloads.network_trouble(error) or error
-            raise ConnectionError(
-                f"{package}, which slides need, is not on this computer and could not be downloaded ({reason}): "
-                "run 'python -m helpers.slides' once with a network; from then on it needs none."
-            ) from None
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as half_made:
-            unpack(archive, tuple(wanted.split()), Path(half_made) / name)
-            (Path(half_made) / name).rename(folder)  # so that the folder is there when it is complete, not before
-
-
-def _download(url: str, checksum: str) -> bytes:
-    downloads.ask(url)
-    with urllib.request.urlopen(url, timeout=downloads.PATIENCE) as response:
-        archive = response.read()
-    if base64.b64encode(hashlib.sha512(archive).digest()).decode() != checksum:
-        raise ConnectionError("what came is damaged: its checksum is wrong")
-    return archive
+    host, name = urlsplit(registry).hostname, package.rpartition("-")[0]
+    try:
+        with urllib.request.urlopen(f"{registry.rstrip('/')}/{name}/-/{package}.tgz", timeout=_PATIENCE) as response:
+            archive = response.read()
+        is_whole = base64.b64encode(hashlib.sha512(archive).digest()).decode() == checksum
+        reason = "" if is_whole else "what came is damaged: its checksum is wrong"
+    except HTTPError as error:
+        reason = f"{host} answered {error.code}"
+    except (OSError, HTTPException):
+        reason = f"{host} cannot be reached"
+    if reason:
+        raise ConnectionError(
+            f"{package} is not on this computer and could not be downloaded ({reason}): "
+            f"{remedy} once with a network; from then on it needs none."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as half_made:
+        unpack(archive, tuple(wanted.split()), Path(half_made) / name)
+        (Path(half_made) / name).rename(folder)  # so that the folder is there when it is complete, not before
+    return folder
 
 
 def unpack(archive: bytes, wanted: tuple[str, ...], folder: Path) -> None:
@@ -184,7 +184,7 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     ValueError
         When there is no such notebook, or it is not one, or it has nothing to show.
     ConnectionError
-        As `fetch_assets`.
+        As `fetch_package`.
     """
     import nbformat
     from nbconvert import SlidesExporter
@@ -195,9 +195,9 @@ def make_deck(notebook: Path, folder: Path) -> Path:
         content = nbformat.read(notebook, as_version=4)
     except (ValueError, AttributeError, nbformat.ValidationError):
         raise ValueError(f"notebook: {notebook} is not a notebook") from None
-    fetch_assets()
-    for package in PACKAGES:
-        shutil.copytree(cache_folder() / package, folder / "assets" / package, dirs_exist_ok=True)
+    for package, (checksum, wanted) in PACKAGES.items():
+        fetched = fetch_package(package, checksum, wanted, "run 'python -m helpers.slides'")
+        shutil.copytree(fetched, folder / "assets" / package, dirs_exist_ok=True)
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = _WEB_IMAGE.sub("", cell.source)
@@ -415,8 +415,7 @@ def _main(arguments: list[str]) -> int:
             deck = make_deck(notebook, asked.to)
             print(deck, flush=True)
             if browser:
-                print_pdf(deck, browser)
-                print(deck.with_suffix("").with_suffix(".pdf"), flush=True)
+                print(print_pdf(deck, browser), flush=True)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

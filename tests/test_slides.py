@@ -8,6 +8,7 @@ import io
 import json
 import re
 import socket
+import subprocess
 import sys
 import tarfile
 import threading
@@ -19,7 +20,7 @@ import nbformat.v4 as v4
 import pytest
 
 import notebook_rules as rules
-from helpers import downloads, slides
+from helpers import slides
 
 TEXT = """# Title
 
@@ -308,7 +309,6 @@ def test_what_is_not_a_notebook_is_named(content, tmp_path, cache, capsys):
 
 
 def test_no_network_is_told_in_seconds(notebook, cache, tmp_path, capsys):
-    downloads.network_trouble(ValueError())  # slow at the first time
     start = time.perf_counter()
     assert slides._main([str(notebook), "--to", str(tmp_path)]) == 1
     assert time.perf_counter() - start < REFUSAL
@@ -316,21 +316,31 @@ def test_no_network_is_told_in_seconds(notebook, cache, tmp_path, capsys):
     assert "could not be downloaded (127.0.0.1 cannot be reached): run 'python -m helpers.slides' once" in told
 
 
+def fetch() -> Path:
+    """Fetch the one package that there is."""
+    ((package, settings),) = slides.PACKAGES.items()
+    return slides.fetch_package(package, *settings, "try again")
+
+
 def test_packages_are_fetched_once_and_without_what_they_load(registry, cache):
-    slides.fetch_assets()
-    asked = list(registry.asked)
-    assert set(asked) == {"/some.js/-/some.js-1.2.3.tgz"}
-    slides.fetch_assets()
-    assert registry.asked == asked
+    fetched = fetch()
+    assert registry.asked == ["/some.js/-/some.js-1.2.3.tgz"]
+    assert fetch() == fetched == cache / "some.js-1.2.3"
+    assert registry.asked == ["/some.js/-/some.js-1.2.3.tgz"]
     file = cache / "some.js-1.2.3" / "dist" / "a.css"
     assert [path for path in cache.rglob("*") if path.is_file()] == [file]
     assert file.read_bytes() == b"\np { color: red }"
 
 
+def test_the_website_s_build_can_import_the_module_without_what_decks_need():
+    code = f"import sys; sys.path.insert(0, {str(rules.ROOT)!r}); import helpers.slides"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
 def test_a_wrong_checksum_is_refused(registry, cache, monkeypatch):
     monkeypatch.setattr(slides, "PACKAGES", {"some.js-1.2.3": ("another", "dist/")})
     with pytest.raises(ConnectionError, match="its checksum is wrong"):
-        slides.fetch_assets()
+        fetch()
     assert not cache.exists()
 
 

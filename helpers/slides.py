@@ -8,7 +8,6 @@ import argparse
 import base64
 import hashlib
 import io
-import itertools
 import os
 import re
 import shutil
@@ -239,25 +238,24 @@ def read_sections(notebook: "NotebookNode") -> list[Section]:
 
 
 def add_notes(notebook: "NotebookNode") -> None:
-    """Write the speaker's notes: the lesson's plan, the time for each section, what to ask and what comes of it."""
+    """Write the speaker's notes: the lesson's plan, when each section begins, what to ask and what comes of it."""
     import nbformat.v4
 
     cells, slides = notebook.cells, _slides(notebook)
-    notes = [[note for index in slide for note in _predictions(cells, index)] for slide in slides]
     sections = {section.number: section for section in read_sections(notebook)}
-    headings = [_SECTION.match(cells[slide[0]].source) for slide in slides]
-    starts = [place for place, heading in enumerate(headings) if heading and int(heading[1]) in sections]
-    for start, end in itertools.pairwise([*starts, len(slides)]):
-        section = sections[int(headings[start][1])]
-        notes[start].insert(0, _time(section, slides=end - start, predictions=sum(map(len, notes[start:end]))))
-    if slides:
-        notes[0].insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source, len(slides)))
-    # From the last slide on, so that the places of the others stay. Notes follow the first cell of their slide: a later
-    # one may be a fragment, with which they would come and go.
-    for slide, texts in reversed([*zip(slides, notes, strict=True)]):
+    # From the last slide on, so that the places of the others stay.
+    for slide in reversed(slides):
+        heading = _SECTION.match(cells[slide[0]].source)
+        section = sections.get(int(heading[1])) if heading else None
+        texts = [note for index in slide for note in _predictions(cells, index)]
+        if section:
+            texts.insert(0, _time(section))
+        if slide is slides[0]:
+            texts.insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source))
         text = "\n\n".join(filter(None, texts))
         if text:
             note = nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})
+            # Behind the first cell: a later one may be a fragment, with which the note would come and go.
             cells.insert(slide[0] + 1, note)
 
 
@@ -299,41 +297,25 @@ def _plan(sections: list[Section]) -> str:
     return "\n".join(lines)
 
 
-def _whole_time(title: str, slides: int) -> str:
+def _whole_time(title: str) -> str:
     """The time for a notebook that has no table of sections; empty where its title does not tell it."""
     told = _MINUTES.search(title)
-    return f"**{told[1]} minutes**, {_pace(int(told[1]), slides)}. The key S opens these notes." if told else ""
+    return f"**{told[1]} minutes.** The key S opens these notes." if told else ""
 
 
-def _time(section: Section, slides: int, predictions: int) -> str:
-    """When a section begins and ends, and what is to be done in that time."""
-    told = [section.length]
+def _time(section: Section) -> str:
+    """When a section begins and ends."""
+    told = section.length or "no time is set"
     if section.minutes:
         ends, core_ends = section.begins + section.minutes, section.core_begins + section.minutes
         core = f"core only: {_clock(section.core_begins)} to {_clock(core_ends)}"
-        told = [
-            f"{_count(section.minutes, 'minute')}, {_clock(section.begins)} to {_clock(ends)}",
-            core if section.is_core else "leave it out when time is short",
-        ]
-    told += [_pace(section.minutes, slides), _count(predictions, "prediction") if predictions else ""]
-    return f"**Section {section.number}{' ◆' * section.is_core}:** {'; '.join(filter(None, told))}."
-
-
-def _pace(minutes: int, slides: int) -> str:
-    """The number of slides and, if their time is known, how much of it each has on average."""
-    if not minutes or slides == 1:
-        return _count(slides, "slide")
-    seconds = 60 * minutes / slides
-    each = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-    return f"{slides} slides, about {each} each"
+        told += f" minutes, {_clock(section.begins)} to {_clock(ends)}; "
+        told += core if section.is_core else "leave it out when time is short"
+    return f"**Section {section.number}{' ◆' * section.is_core}:** {told}."
 
 
 def _clock(minutes: int) -> str:
     return f"{minutes // 60}:{minutes % 60:02}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _predictions(cells: "list[NotebookNode]", index: int) -> list[str]:

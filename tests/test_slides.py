@@ -54,7 +54,8 @@ MEASURE = """<script>
 const waiting = setInterval(() => {
   if (!document.querySelector(".reveal.ready") || !window.MathJax || !MathJax.isReady) return;
   clearInterval(waiting);
-  MathJax.Hub.Queue(() => {
+  // Ready is what MathJax is before it sets the formulas, and "End" what it signals when all are set.
+  MathJax.Hub.Register.StartupHook("End", () => {
     document.querySelectorAll(".slides section, .fragment").forEach(each => {
       each.style.display = "block"; each.classList.add("visible"); each.hidden = false;
     });

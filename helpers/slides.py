@@ -1,13 +1,13 @@
 """Slide decks that open without a network, from a memory stick say, and a PDF of each: ``python -m helpers.slides``.
 
 As nbconvert writes them, decks load reveal.js, MathJax and more from the web. Here these lie in a folder beside them.
+Importing this module needs the standard library only, so that the website can fetch its MathJax in the same way.
 """
 
 import argparse
 import base64
 import hashlib
 import io
-import itertools
 import os
 import re
 import shutil
@@ -16,10 +16,11 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from . import downloads
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -65,6 +66,7 @@ _SETTINGS = {
     "mermaid_js_url": "data:text/javascript,export default {initialize() {}}",
     "embed_images": True,
 }
+_PATIENCE = 6  # seconds without an answer or without a byte
 _WEB_IMAGE = re.compile(r"(?:\[(?=!))?!\[[^\]]*\]\(https?:[^)]*\)(?:\]\([^)]*\))?")  # and the link around it
 # Where a notebook says what its speaker needs.
 _TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
@@ -113,41 +115,38 @@ def cache_folder() -> Path:
     return _COURSE / "data" / "slide_assets"
 
 
-def fetch_assets() -> None:
-    """Fetch the packages that decks need from npm's registry, unless they are in `cache_folder`.
+def fetch_package(package: str, checksum: str, wanted: str, remedy: str) -> Path:
+    """Fetch a package like those in `PACKAGES` from npm's registry, unless it is in `cache_folder`; return its folder.
 
     Raises
     ------
     ConnectionError
-        When one cannot be had, or what came is damaged; it says so within seconds.
+        When it cannot be had, or what came is damaged; `remedy` is what to do once with a network.
     """
+    folder = cache_folder() / package
+    if folder.is_dir():
+        return folder
     registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
-    for package, (checksum, wanted) in PACKAGES.items():
-        folder = cache_folder() / package
-        if folder.is_dir():
-            continue
-        name = package.rpartition("-")[0]
-        try:
-            archive = _download(f"{registry.rstrip('/')}/{name}/-/{package}.tgz", checksum)
-        except Exception as error:
-            reason = downloads.network_trouble(error) or error
-            raise ConnectionError(
-                f"{package}, which slides need, is not on this computer and could not be downloaded ({reason}): "
-                "run 'python -m helpers.slides' once with a network; from then on it needs none."
-            ) from None
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as half_made:
-            unpack(archive, tuple(wanted.split()), Path(half_made) / name)
-            (Path(half_made) / name).rename(folder)  # so that the folder is there when it is complete, not before
-
-
-def _download(url: str, checksum: str) -> bytes:
-    downloads.ask(url)
-    with urllib.request.urlopen(url, timeout=downloads.PATIENCE) as response:
-        archive = response.read()
-    if base64.b64encode(hashlib.sha512(archive).digest()).decode() != checksum:
-        raise ConnectionError("what came is damaged: its checksum is wrong")
-    return archive
+    host, name = urlsplit(registry).hostname, package.rpartition("-")[0]
+    try:
+        with urllib.request.urlopen(f"{registry.rstrip('/')}/{name}/-/{package}.tgz", timeout=_PATIENCE) as response:
+            archive = response.read()
+        is_whole = base64.b64encode(hashlib.sha512(archive).digest()).decode() == checksum
+        reason = "" if is_whole else "what came is damaged: its checksum is wrong"
+    except HTTPError as error:
+        reason = f"{host} answered {error.code}"
+    except (OSError, HTTPException):
+        reason = f"{host} cannot be reached"
+    if reason:
+        raise ConnectionError(
+            f"{package} is not on this computer and could not be downloaded ({reason}): "
+            f"{remedy} once with a network; from then on it needs none."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as half_made:
+        unpack(archive, tuple(wanted.split()), Path(half_made) / name)
+        (Path(half_made) / name).rename(folder)  # so that the folder is there when it is complete, not before
+    return folder
 
 
 def unpack(archive: bytes, wanted: tuple[str, ...], folder: Path) -> None:
@@ -184,7 +183,7 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     ValueError
         When there is no such notebook, or it is not one, or it has nothing to show.
     ConnectionError
-        As `fetch_assets`.
+        As `fetch_package`.
     """
     import nbformat
     from nbconvert import SlidesExporter
@@ -195,9 +194,9 @@ def make_deck(notebook: Path, folder: Path) -> Path:
         content = nbformat.read(notebook, as_version=4)
     except (ValueError, AttributeError, nbformat.ValidationError):
         raise ValueError(f"notebook: {notebook} is not a notebook") from None
-    fetch_assets()
-    for package in PACKAGES:
-        shutil.copytree(cache_folder() / package, folder / "assets" / package, dirs_exist_ok=True)
+    for package, (checksum, wanted) in PACKAGES.items():
+        fetched = fetch_package(package, checksum, wanted, "run 'python -m helpers.slides'")
+        shutil.copytree(fetched, folder / "assets" / package, dirs_exist_ok=True)
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = _WEB_IMAGE.sub("", cell.source)
@@ -239,25 +238,24 @@ def read_sections(notebook: "NotebookNode") -> list[Section]:
 
 
 def add_notes(notebook: "NotebookNode") -> None:
-    """Write the speaker's notes: the lesson's plan, the time for each section, what to ask and what comes of it."""
+    """Write the speaker's notes: the lesson's plan, when each section begins, what to ask and what comes of it."""
     import nbformat.v4
 
     cells, slides = notebook.cells, _slides(notebook)
-    notes = [[note for index in slide for note in _predictions(cells, index)] for slide in slides]
     sections = {section.number: section for section in read_sections(notebook)}
-    headings = [_SECTION.match(cells[slide[0]].source) for slide in slides]
-    starts = [place for place, heading in enumerate(headings) if heading and int(heading[1]) in sections]
-    for start, end in itertools.pairwise([*starts, len(slides)]):
-        section = sections[int(headings[start][1])]
-        notes[start].insert(0, _time(section, slides=end - start, predictions=sum(map(len, notes[start:end]))))
-    if slides:
-        notes[0].insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source, len(slides)))
-    # From the last slide on, so that the places of the others stay. Notes follow the first cell of their slide: a later
-    # one may be a fragment, with which they would come and go.
-    for slide, texts in reversed([*zip(slides, notes, strict=True)]):
+    # From the last slide on, so that the places of the others stay.
+    for slide in reversed(slides):
+        heading = _SECTION.match(cells[slide[0]].source)
+        section = sections.get(int(heading[1])) if heading else None
+        texts = [note for index in slide for note in _predictions(cells, index)]
+        if section:
+            texts.insert(0, _time(section))
+        if slide is slides[0]:
+            texts.insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source))
         text = "\n\n".join(filter(None, texts))
         if text:
             note = nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})
+            # Behind the first cell: a later one may be a fragment, with which the note would come and go.
             cells.insert(slide[0] + 1, note)
 
 
@@ -299,41 +297,25 @@ def _plan(sections: list[Section]) -> str:
     return "\n".join(lines)
 
 
-def _whole_time(title: str, slides: int) -> str:
+def _whole_time(title: str) -> str:
     """The time for a notebook that has no table of sections; empty where its title does not tell it."""
     told = _MINUTES.search(title)
-    return f"**{told[1]} minutes**, {_pace(int(told[1]), slides)}. The key S opens these notes." if told else ""
+    return f"**{told[1]} minutes.** The key S opens these notes." if told else ""
 
 
-def _time(section: Section, slides: int, predictions: int) -> str:
-    """When a section begins and ends, and what is to be done in that time."""
-    told = [section.length]
+def _time(section: Section) -> str:
+    """When a section begins and ends."""
+    told = section.length or "no time is set"
     if section.minutes:
         ends, core_ends = section.begins + section.minutes, section.core_begins + section.minutes
         core = f"core only: {_clock(section.core_begins)} to {_clock(core_ends)}"
-        told = [
-            f"{_count(section.minutes, 'minute')}, {_clock(section.begins)} to {_clock(ends)}",
-            core if section.is_core else "leave it out when time is short",
-        ]
-    told += [_pace(section.minutes, slides), _count(predictions, "prediction") if predictions else ""]
-    return f"**Section {section.number}{' ◆' * section.is_core}:** {'; '.join(filter(None, told))}."
-
-
-def _pace(minutes: int, slides: int) -> str:
-    """The number of slides and, if their time is known, how much of it each has on average."""
-    if not minutes or slides == 1:
-        return _count(slides, "slide")
-    seconds = 60 * minutes / slides
-    each = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-    return f"{slides} slides, about {each} each"
+        told += f" minutes, {_clock(section.begins)} to {_clock(ends)}; "
+        told += core if section.is_core else "leave it out when time is short"
+    return f"**Section {section.number}{' ◆' * section.is_core}:** {told}."
 
 
 def _clock(minutes: int) -> str:
     return f"{minutes // 60}:{minutes % 60:02}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _predictions(cells: "list[NotebookNode]", index: int) -> list[str]:
@@ -415,8 +397,7 @@ def _main(arguments: list[str]) -> int:
             deck = make_deck(notebook, asked.to)
             print(deck, flush=True)
             if browser:
-                print_pdf(deck, browser)
-                print(deck.with_suffix("").with_suffix(".pdf"), flush=True)
+                print(print_pdf(deck, browser), flush=True)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

@@ -4,14 +4,9 @@ The pages are the README, the notebooks, the handouts and the data card, where t
 them is added here while they are read. No page asks another host for anything.
 """
 
-import base64
-import hashlib
-import io
 import json
-import os
-import tarfile
+import sys
 import tomllib
-import urllib.request
 from pathlib import Path
 
 from docutils import nodes
@@ -19,10 +14,14 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+from helpers import slides  # noqa: E402
+
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 # With npm's checksum (sha512). MathJax 3 draws all formulas with one file; 4 gets its rarer letters from another host.
-MATHJAX = "mathjax-3.2.2"
 MATHJAX_CHECKSUM = "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw=="
+MATHJAX_FILE = "es5/tex-svg.js"
+MATHJAX = slides.fetch_package("mathjax-3.2.2", MATHJAX_CHECKSUM, MATHJAX_FILE, "build the website")
 
 
 def first_heading(path: Path) -> str:
@@ -31,27 +30,6 @@ def first_heading(path: Path) -> str:
     if path.suffix == ".ipynb":
         text = "".join(json.loads(text)["cells"][0]["source"])
     return text.partition("\n")[0].removeprefix("# ")
-
-
-def mathjax_folder() -> Path:
-    """The folder with MathJax's one file, which is fetched from npm's registry the first time."""
-    folder = ROOT / "data" / "slide_assets" / MATHJAX  # what decks load lies there, too, and git ignores it
-    if not folder.is_dir():
-        registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
-        try:
-            with urllib.request.urlopen(f"{registry.rstrip('/')}/mathjax/-/{MATHJAX}.tgz", timeout=20) as response:
-                archive = response.read()
-        except OSError as error:
-            raise ConnectionError(
-                f"{MATHJAX}, which the site needs, could not be downloaded ({error}): build it once with a network"
-            ) from None
-        if base64.b64encode(hashlib.sha512(archive).digest()).decode() != MATHJAX_CHECKSUM:
-            raise ConnectionError(f"{MATHJAX}: what came is damaged: its checksum is wrong")
-        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-            script = members.extractfile("package/es5/tex-svg.js").read()
-        folder.mkdir(parents=True)
-        (folder / "mathjax.js").write_bytes(script)
-    return folder
 
 
 project = first_heading(ROOT / "README.md")
@@ -69,13 +47,13 @@ myst_dmath_double_inline = True  # $$ without blank lines around it, as Jupyter 
 highlight_language = "none"  # of the README's commands; the cells of a notebook are Python
 
 html_theme = "furo"
-html_static_path = ["static", str(mathjax_folder())]
+html_static_path = ["static", str(MATHJAX)]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_use_index = False
 # Each page links to what it was made from; a notebook is not edited on GitHub, where furo would link, too.
 html_theme_options = {"source_view_link": f"{REPOSITORY}/blob/main/{{filename}}", "top_of_page_buttons": ["view"]}
-mathjax_path = "mathjax.js"
+mathjax_path = MATHJAX_FILE
 
 
 def contents() -> str:

@@ -11,7 +11,7 @@ def output_size(answer) -> None:
     rng = np.random.default_rng()
     cases = [{"n": 8, "k": 3, "s": 2, "p": 0}, {"n": 7, "k": 3, "s": 2, "p": 1}]
     for _ in range(30):
-        k, s, p = (int(value) for value in rng.integers((2, 2, 1), (8, 5, 4)))
+        k, s, p = rng.integers((2, 2, 1), (8, 5, 4)).tolist()
         cases.append({"n": int(rng.integers(k, 40)), "k": k, "s": s, "p": p})
 
     def outcomes(n, k, s, p):
@@ -33,10 +33,9 @@ def output_size(answer) -> None:
 @exercise
 def count(answer) -> None:
     rng = np.random.default_rng()
-    cases = [{"height": 8, "width": 8, "channels": 3, "k": 5, "filters": 10}]
-    for _ in range(20):
-        height, width, channels, k, filters = (int(v) for v in rng.integers((8, 8, 2, 2, 2), (40, 40, 9, 7, 20)))
-        cases.append({"height": height, "width": width, "channels": channels, "k": k, "filters": filters})
+    names = "height", "width", "channels", "k", "filters"
+    drawn = rng.integers((8, 8, 2, 2, 2), (40, 40, 9, 7, 20), size=(20, 5)).tolist()
+    cases = [dict(zip(names, values, strict=True)) for values in ([8, 8, 3, 5, 10], *drawn)]
 
     def outcomes(height, width, channels, k, filters):
         places, weights = (height - k + 1) * (width - k + 1), k * k * channels

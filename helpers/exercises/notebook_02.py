@@ -17,7 +17,7 @@ def cnn_parameters(answer) -> None:
         {"filters": 6, "k": 4, "side": 12, "channels": 2, "classes": 5},
     ]
     for _ in range(8):
-        filters, k, channels, classes = (int(value) for value in rng.integers((3, 2, 2, 3), (20, 7, 9, 20)))
+        filters, k, channels, classes = rng.integers((3, 2, 2, 3), (20, 7, 9, 20)).tolist()
         side = int(rng.integers(k + 4, 40))
         cases.append({"filters": filters, "k": k, "side": side, "channels": channels, "classes": classes})
 
@@ -229,7 +229,7 @@ def field_size(answer) -> None:
     lists = [[(3, 1), (3, 1)], [(3, 2), (3, 2)], [(5, 2)], [(5, 1), (2, 2), (5, 1), (2, 2)]]
     for _ in range(20):
         count = int(rng.integers(3, 7))
-        lists.append([(int(k), int(s)) for k, s in rng.integers((1, 1), (8, 4), size=(count, 2))])
+        lists.append(list(map(tuple, rng.integers((1, 1), (8, 4), size=(count, 2)).tolist())))
     lists.append([(7, 2), (3, 2), (3, 1), (2, 3)])
 
     def right(layers):

@@ -14,7 +14,7 @@ def count_crops(answer) -> None:
     cases = [{"height": 6, "width": 5, "size": 3}, {"height": 7, "width": 7, "size": 7}]
     for _ in range(20):
         size = int(rng.integers(3, 30))
-        height, width = (size + int(more) for more in rng.choice(np.arange(1, 40), size=2, replace=False))
+        height, width = (size + rng.choice(np.arange(1, 40), size=2, replace=False)).tolist()
         cases.append({"height": height, "width": width, "size": size})
 
     def outcomes(height, width, size):
@@ -302,7 +302,7 @@ def random_crop(answer) -> None:
     _check_places(answer, {"image": _atlas(5, 7), "size": 3, "rng": rng})
     # In a large image two draws are hardly ever the same
     large = {"image": _atlas(40, 50), "size": 8}
-    seeds = [int(seed) for seed in rng.integers(10**6, size=8)]
+    seeds = rng.integers(10**6, size=8)
     twice = [[_piece(answer, large | {"rng": np.random.default_rng(seed)}) for seed in seeds] for _ in range(2)]
     if not np.array_equal(*twice):
         raise Mistake("Two generators with the same seed give different crops: draw from rng and nothing else.")
@@ -387,19 +387,18 @@ def _check_places(answer, case: Mapping) -> None:
     if len(places) == max(len(rows), len(columns)):
         raise Mistake("Row and column always move together: draw a number of its own for each.")
 
-    down, right = (list(range(most + 1)) for most in room)  # where a crop can begin
+    down, right = (list(range(most + 1)) for most in room)  # the rows and columns where a crop can begin
     for diagnosis, known in {
         "The sides are swapped: the row is drawn from the width, and the column from the height.": (right, down),
         "The rows are drawn from the width, so that the crop can hang over the bottom edge.": (right, right),
         "The columns are drawn from the height, so that those on the right are never used.": (down, down),
         "The image's last row and last column are never used: a crop can begin one place further.": (
-            (down[:-1], right[:-1])
+            down[:-1],
+            right[:-1],
         ),
         "The image's last row is never used: a crop can begin one place further.": (down[:-1], right),
         "The image's last column is never used: a crop can begin one place further.": (down, right[:-1]),
         "The image's first row and first column are never used: a crop can begin at 0.": (down[1:], right[1:]),
-        "The image's first row is never used: a crop can begin at 0.": (down[1:], right),
-        "The image's first column is never used: a crop can begin at 0.": (down, right[1:]),
     }.items():
         if (rows, columns) == known:
             raise Mistake(diagnosis)

@@ -113,7 +113,7 @@ def plain(error: Exception) -> str:
 def judge(answer, outcomes: Callable[..., Mapping], cases: Sequence[Mapping]) -> None:
     """Raise a `Mistake` unless `answer` gives what is asked for in every case.
 
-    `outcomes` gives, for the arguments of a case, what is asked for, under "", and below each diagnosis what comes out
+    `outcomes` gives, for the arguments of a case, what is asked for, under "", and under each diagnosis what comes out
     with this mistake. The first that agrees with the answer in every case is reported.
     """
     results = [call(answer, case) for case in cases]

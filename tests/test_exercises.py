@@ -610,7 +610,7 @@ WRONG = {
         "the result has shape (4, 7, 10), where (7, 10, 4)": lambda **c: conv2d(**c).transpose(2, 0, 1),
         "It changes its input kernel": conv2d_in_place,
         "the result holds NaN": conv2d_without_last,
-        "of the values differ, first at [0, 0, 0]": lambda **c: conv2d(**c) ** 2,
+        "of the values differ, first at [0, 0, 0]": lambda **c: conv2d(**c) + 1,
         "it raises IndexError": lambda x, **c: x[100],
         "is the return missing?": lambda **c: print(end=""),
         "it returns 'same', where numbers": lambda **c: "same",

@@ -6,7 +6,8 @@ mistake that gives the same wrong results, and names that one. Each exercise is 
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +88,7 @@ def run(answer, case: Mapping, what: str):
     except Exception as error:
         if "unexpected keyword argument" in str(error):
             raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
-        text = " ".join(str(error).split())[:200]  # Keras's errors go on for pages
-        raise Mistake(f"For {what} it raises {type(error).__name__}: {text}") from None
+        raise Mistake(f"For {what} it raises {type(error).__name__}: {plain(error)}") from None
     if result is None:
         raise Mistake(f"For {what} it returns None: is the return missing?")
     return result
@@ -104,21 +104,53 @@ def call(answer, case: Mapping):
     return result
 
 
-def compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Mapping[str, Callable]) -> None:
-    """Raise a `Mistake` unless `answer` gives what `reference` gives in every case.
+def plain(error: Exception) -> str:
+    """The beginning of an error's text, without the colours and the list of arguments that Keras adds."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received")[0]
+    return " ".join(text.split())[:300]
 
-    `mistakes` maps a diagnosis to a function that makes this mistake; the first that agrees with the answer in every
-    case is reported.
+
+def judge(answer, outcomes: Callable[..., Mapping], cases: Sequence[Mapping]) -> None:
+    """Raise a `Mistake` unless `answer` gives what is asked for in every case.
+
+    `outcomes` gives, for the arguments of a case, what is asked for, under "", and under each diagnosis what comes out
+    with this mistake. The first that agrees with the answer in every case is reported.
     """
     results = [call(answer, case) for case in cases]
-    pairs = [(result, reference(**case)) for result, case in zip(results, cases, strict=True)]
+    tables = [outcomes(**case) for case in cases]
+    mistakes = ((text, [table[text] for table in tables]) for text in tables[0] if text)
+    _tell(results, [table[""] for table in tables], cases, mistakes)
+
+
+def compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Mapping[str, Callable]) -> None:
+    """Like `judge`, with a function for what is asked for, and one that makes the mistake for each diagnosis."""
+    results = [call(answer, case) for case in cases]
+    expected = [reference(**case) for case in cases]
+    _tell(results, expected, cases, ((text, (make(**case) for case in cases)) for text, make in mistakes.items()))
+
+
+def _tell(results: list, expected: list, cases: Sequence[Mapping], mistakes: Iterable[tuple[str, Iterable]]) -> None:
+    """Raise the `Mistake` that explains these results, one for each case, unless they are as expected."""
+    pairs = list(zip(results, expected, strict=True))
     wrong = next((place for place, pair in enumerate(pairs) if not same(*pair)), None)
     if wrong is None:
         return
-    for diagnosis, make in mistakes.items():
-        if all(same(result, make(**case)) for result, case in zip(results, cases, strict=True)):
+    for diagnosis, outcomes in mistakes:
+        if all(map(same, results, outcomes)):
             raise Mistake(diagnosis)
     raise Mistake(_difference(*pairs[wrong], cases[wrong]))
+
+
+def in_either(right: tuple, firsts: Mapping, seconds: Mapping, said: tuple[str, str]) -> dict:
+    """What comes out, by diagnosis, with a mistake in the first of two values, in the second, or in both.
+
+    `said` are sentences that the first is right, and that the second is.
+    """
+    return (
+        {f"{said[1]} {text}": (wrong, right[1]) for text, wrong in firsts.items()}
+        | {f"{said[0]} {text}": (right[0], wrong) for text, wrong in seconds.items()}
+        | {f"{text} {other}": (firsts[text], seconds[other]) for text in firsts for other in seconds}
+    )
 
 
 def first_wrong(reference: Callable, mistake: Callable) -> Callable:
@@ -178,11 +210,22 @@ def numbers(result) -> np.ndarray | None:
     return array.astype(float) if array.dtype.kind in "buif" else None
 
 
+def as_array(result, case: Mapping, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """What came out for these arguments, as an array of floats; a `Mistake` when it is none, or not of this shape."""
+    array, given = numbers(result), f"For {inputs(case)}"
+    if array is None:
+        raise Mistake(f"{given} it returns {describe(result)}, where an array is asked for.")
+    if shape not in (None, array.shape):
+        raise Mistake(f"{given} the result has shape {array.shape}, where {shape} is asked for.")
+    return array
+
+
 def inputs(case: Mapping) -> str:
-    """The arguments as a diagnosis names them: arrays by their shape."""
+    """The arguments as a diagnosis names them: arrays by their shape, and no generators."""
     return ", ".join(
         f"{name} of shape {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}"
         for name, value in case.items()
+        if not isinstance(value, np.random.Generator)
     )
 
 

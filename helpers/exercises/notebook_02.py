@@ -1,14 +1,9 @@
 """The exercises of notebook 02, building CNNs with Keras: each checker is named like its exercise."""
 
-import math
-import re
-from types import SimpleNamespace
-
 import numpy as np
 
-from .engine import Mistake, call, compare, describe, exercise, inputs, numbers
+from .engine import Mistake, as_array, call, describe, exercise, in_either, inputs, judge, numbers, plain
 
-SEEDS = (1, 2)
 MOST_PARAMETERS = 4_000
 LEAST_ACCURACY = 0.93
 
@@ -22,100 +17,77 @@ def cnn_parameters(answer) -> None:
         {"filters": 6, "k": 4, "side": 12, "channels": 2, "classes": 5},
     ]
     for _ in range(8):
-        filters, k, channels, classes = (int(value) for value in rng.integers((3, 2, 2, 3), (20, 7, 9, 20)))
+        filters, k, channels, classes = rng.integers((3, 2, 2, 3), (20, 7, 9, 20)).tolist()
         side = int(rng.integers(k + 4, 40))
         cases.append({"filters": filters, "k": k, "side": side, "channels": channels, "classes": classes})
 
-    def convolution(c):
-        return (c.k**2 * c.channels + 1) * c.filters
+    def outcomes(filters, k, side, channels, classes):
+        def dense(values):
+            return (values + 1) * classes
 
-    def dense(c, side=None, maps=None):
-        side = (c.side - c.k + 1) // 2 if side is None else side
-        return (side**2 * (maps or c.filters) + 1) * c.classes
-
-    def pair(first, second):
-        return lambda **case: (first(SimpleNamespace(**case)), second(SimpleNamespace(**case)))
-
-    right = pair(convolution, dense)
-    wrong_convolutions = {
-        "The convolution's biases are missing: one for each filter.": lambda c: c.k**2 * c.channels * c.filters,
-        "The convolution has one bias for each filter, not one in all.": lambda c: convolution(c) - c.filters + 1,
-        "The convolution's units share the bias of their filter; you count one for each unit.": lambda c: (
-            (c.k**2 * c.channels + (c.side - c.k + 1) ** 2) * c.filters
-        ),
-        "A filter of the convolution has a k×k slice for every input channel.": lambda c: (c.k**2 + 1) * c.filters,
-        "For the convolution you count one filter: there are as many as filters says.": lambda c: (
-            convolution(c) // c.filters
-        ),
-        "A slice of a convolution's filter has k×k weights, not k.": lambda c: (c.k * c.channels + 1) * c.filters,
-    }
-    wrong_denses = {
-        "The dense layer's biases are missing: one for each class.": lambda c: dense(c) - c.classes,
-        "The dense layer has one bias for each class, not one in all.": lambda c: dense(c) - c.classes + 1,
-        "The dense layer comes after the pooling, which halves the map's sides.": lambda c: dense(c, c.side - c.k + 1),
-        "Without padding ('valid') the convolution's map is smaller than the image; the dense layer gets less.": (
-            lambda c: dense(c, c.side // 2)
-        ),
-        "Neither the convolution nor the pooling shrinks your map; the dense layer comes after both.": (
-            lambda c: dense(c, c.side)
-        ),
-        "The map that is pooled for the dense layer has a row and a column more: count the first place too.": (
-            lambda c: dense(c, (c.side - c.k) // 2)
-        ),
-        "Pooling a 9×9 map leaves the dense layer 4×4: a window that does not fit is left out; you round up.": (
-            lambda c: dense(c, -(-(c.side - c.k + 1) // 2))
-        ),
-        "Pooling a 9×9 map leaves the dense layer 4×4, not 4.5×4.5: divide with //.": (
-            lambda c: dense(c, (c.side - c.k + 1) / 2)
-        ),
-        "Pooling a 9×9 map leaves the dense layer 4×4 = 16 values, not 81 // 4: round the side, then square.": (
-            lambda c: ((c.side - c.k + 1) ** 2 // 4 * c.filters + 1) * c.classes
-        ),
-        "Pooling halves the height and the width; for the dense layer you halve only one of them.": lambda c: (
-            ((c.side - c.k + 1) // 2 * (c.side - c.k + 1) * c.filters + 1) * c.classes
-        ),
-        "Flatten lays the maps of all filters in a row for the dense layer; you count one map.": (
-            lambda c: dense(c, maps=1)
-        ),
-        "The dense layer reads a map for each filter; the image's channels are no more.": (
-            lambda c: dense(c, maps=c.channels)
-        ),
-        "The dense layer reads height times width values of each map; you count one side.": lambda c: (
-            ((c.side - c.k + 1) // 2 * c.filters + 1) * c.classes
-        ),
-        "For the dense layer you count one class: each has weights of its own.": lambda c: dense(c) // c.classes,
-    }
-    compare(
-        answer,
-        right,
-        cases,
-        {
-            "The two numbers are in the wrong order: the convolution first, then the dense layer.": pair(
-                dense, convolution
+        convolved, weights = side - k + 1, k**2 * channels
+        pooled = convolved // 2
+        read = pooled**2 * filters
+        right = (weights + 1) * filters, dense(read)
+        wrong_convolutions = {
+            "The convolution's biases are missing: one for each filter.": weights * filters,
+            "The convolution has one bias for each filter, not one in all.": weights * filters + 1,
+            "The convolution's units share the bias of their filter; you count one for each unit.": (
+                (weights + convolved**2) * filters
             ),
-            "This is the sum of both layers: return the two numbers.": lambda **case: sum(right(**case)),
+            "A filter of the convolution has a k×k slice for every input channel.": (k**2 + 1) * filters,
+            "For the convolution you count one filter: there are as many as filters says.": weights + 1,
+            "A slice of a convolution's filter has k×k weights, not k.": (k * channels + 1) * filters,
         }
-        | {f"The dense layer is right. {text}": pair(make, dense) for text, make in wrong_convolutions.items()}
-        | {f"The convolution is right. {text}": pair(convolution, make) for text, make in wrong_denses.items()}
-        | {
-            f"{first} {second}": pair(make_first, make_second)
-            for first, make_first in wrong_convolutions.items()
-            for second, make_second in wrong_denses.items()
-        },
-    )
+        wrong_denses = {
+            "The dense layer's biases are missing: one for each class.": read * classes,
+            "The dense layer has one bias for each class, not one in all.": read * classes + 1,
+            "The dense layer comes after the pooling, which halves the map's sides.": dense(convolved**2 * filters),
+            "Without padding ('valid') the convolution's map is smaller than the image; the dense layer gets less.": (
+                dense((side // 2) ** 2 * filters)
+            ),
+            "Neither the convolution nor the pooling shrinks your map; the dense layer comes after both.": (
+                dense(side**2 * filters)
+            ),
+            "The map that is pooled for the dense layer has a row and a column more: count the first place too.": (
+                dense(((side - k) // 2) ** 2 * filters)
+            ),
+            "Pooling a 9×9 map leaves the dense layer 4×4: a window that does not fit is left out; you round up.": (
+                dense((-(-convolved // 2)) ** 2 * filters)
+            ),
+            "Pooling a 9×9 map leaves the dense layer 4×4, not 4.5×4.5: divide with //.": (
+                dense((convolved / 2) ** 2 * filters)
+            ),
+            "Pooling a 9×9 map leaves the dense layer 4×4 = 16 values, not 81 // 4: round the side, then square.": (
+                dense(convolved**2 // 4 * filters)
+            ),
+            "Pooling halves the height and the width; for the dense layer you halve only one of them.": (
+                dense(pooled * convolved * filters)
+            ),
+            "Flatten lays the maps of all filters in a row for the dense layer; you count one map.": dense(pooled**2),
+            "The dense layer reads a map for each filter; the image's channels are no more.": (
+                dense(pooled**2 * channels)
+            ),
+            "The dense layer reads height times width values of each map; you count one side.": dense(pooled * filters),
+            "For the dense layer you count one class: each has weights of its own.": read + 1,
+        }
+        return {
+            "": right,
+            "The two numbers are in the wrong order: the convolution first, then the dense layer.": right[::-1],
+            "This is the sum of both layers: return the two numbers.": sum(right),
+        } | in_either(
+            right, wrong_convolutions, wrong_denses, ("The convolution is right.", "The dense layer is right.")
+        )
+
+    judge(answer, outcomes, cases)
 
 
 def _log_softmax(logits, axis=1):
-    shifted = logits - logits.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-def _of_labels(values, labels):
-    return values[np.arange(len(labels)), labels]
+    return logits - np.logaddexp.reduce(logits, axis=axis, keepdims=True)
 
 
 def _cross_entropy(logits, labels):
-    return -_of_labels(_log_softmax(logits), labels).mean()
+    return -_log_softmax(logits)[np.arange(len(labels)), labels].mean()
 
 
 @exercise
@@ -129,57 +101,38 @@ def cross_entropy(answer) -> None:
         labels[:2] = logits[0].argmin(), logits[1].argmax()
         cases.append({"logits": logits, "labels": labels})
 
-    def all_columns(logits, labels):
-        return -_log_softmax(logits)[:, labels].mean()
-
-    compare(
-        answer,
-        _cross_entropy,
-        cases,
-        {
-            "The logarithm is to base 2; the natural one is asked for.": lambda **c: _cross_entropy(**c) / np.log(2),
-            "The logarithm is to base 10; the natural one is asked for.": lambda **c: _cross_entropy(**c) / np.log(10),
-            "This is the sum over the images: return their mean.": lambda logits, labels: (
-                _cross_entropy(logits, labels) * len(labels)
-            ),
-            "This is one loss for each image: return their mean.": lambda logits, labels: (
-                -_of_labels(_log_softmax(logits), labels)
-            ),
+    def outcomes(logits, labels):
+        own = np.arange(len(labels)), labels
+        log_p = _log_softmax(logits)
+        p, loss = np.exp(log_p), -log_p[own].mean()
+        return {
+            "": loss,
+            "The logarithm is to base 2; the natural one is asked for.": loss / np.log(2),
+            "The logarithm is to base 10; the natural one is asked for.": loss / np.log(10),
+            "This is the sum over the images: return their mean.": loss * len(labels),
+            "This is one loss for each image: return their mean.": -log_p[own],
             "The mean goes over all entries; each image has one loss, so divide by their number only.": (
-                lambda logits, labels: _cross_entropy(logits, labels) / logits.shape[1]
+                loss / logits.shape[1]
             ),
-            "The sign is wrong: the logarithm of a probability is negative, a loss is not.": lambda **c: (
-                -_cross_entropy(**c)
-            ),
-            "The logarithm is missing: this is the mean probability of the labels.": lambda logits, labels: _of_labels(
-                np.exp(_log_softmax(logits)), labels
-            ).mean(),
-            "The logarithm is missing: this is minus the mean probability of the labels.": lambda logits, labels: (
-                -_of_labels(np.exp(_log_softmax(logits)), labels).mean()
-            ),
-            "The softmax is missing: this is minus the mean logit of the labels.": lambda logits, labels: (
-                -_of_labels(logits, labels).mean()
-            ),
-            "The softmax is missing: you take the logarithm of the logits themselves.": lambda logits, labels: (
-                -np.log(_of_labels(logits, labels)).mean()
-            ),
-            "The softmax is taken twice.": lambda logits, labels: _cross_entropy(np.exp(_log_softmax(logits)), labels),
-            "The softmax goes down the columns: an image's classes are in a row (axis=1).": lambda logits, labels: (
-                -_of_labels(_log_softmax(logits, axis=0), labels).mean()
+            "The sign is wrong: the logarithm of a probability is negative, a loss is not.": -loss,
+            "The logarithm is missing: this is the mean probability of the labels.": p[own].mean(),
+            "The logarithm is missing: this is minus the mean probability of the labels.": -p[own].mean(),
+            "The softmax is missing: this is minus the mean logit of the labels.": -logits[own].mean(),
+            "The softmax is missing: you take the logarithm of the logits themselves.": -np.log(logits[own]).mean(),
+            "The softmax is taken twice.": _cross_entropy(p, labels),
+            "The softmax goes down the columns: an image's classes are in a row (axis=1).": (
+                -_log_softmax(logits, axis=0)[own].mean()
             ),
             "The softmax goes over all images together: each row's probabilities sum to 1 (axis=1).": (
-                lambda logits, labels: -_of_labels(_log_softmax(logits, axis=(0, 1)), labels).mean()
+                -_log_softmax(logits, axis=None)[own].mean()
             ),
-            "The labels have no effect: you take the largest probability of each row.": lambda logits, labels: (
-                _cross_entropy(logits, logits.argmax(1))
-            ),
-            "The labels have no effect: you take the mean over all classes.": lambda logits, labels: (
-                -_log_softmax(logits).mean()
-            ),
+            "The labels have no effect: you take the largest probability of each row.": -log_p.max(axis=1).mean(),
+            "The labels have no effect: you take the mean over all classes.": -log_p.mean(),
             "[:, labels] takes the columns of all labels in every row: pair each row with its own label "
-            "(np.arange(n), labels).": all_columns,
-        },
-    )
+            "(np.arange(n), labels).": -log_p[:, labels].mean(),
+        }
+
+    judge(answer, outcomes, cases)
     # Each of these is beyond the one before: what a diagnosis says is the first thing that is missing.
     large = np.array([[1000.0, 999.0, 998.0], [1002.0, 1000.0, 1001.0]])
     beyond = (
@@ -226,51 +179,48 @@ def confusion(answer) -> None:
         y_pred = np.concatenate([every, np.roll(every, 1), rng.integers(0, classes, size=n)])
         cases.append({"y_true": y_true, "y_pred": y_pred, "classes": classes})
 
-    def changed(change):
-        return lambda **case: change(_confusion(**case))
+    def counted(y_true, y_pred, classes):
+        matrix = np.zeros((classes, classes), dtype=int)
+        np.add.at(matrix, (y_true, y_pred), 1)
+        return matrix
 
-    compare(
-        answer,
-        _confusion,
-        cases,
-        {
-            "It is transposed: the row is the true class, the column what it was called.": changed(np.transpose),
-            "These are shares of each row: return counts.": changed(lambda m: m / m.sum(axis=1, keepdims=True)),
-            "These are shares of each column: return counts.": changed(lambda m: m / m.sum(axis=0, keepdims=True)),
-            "These are shares of all images: return counts.": changed(lambda m: m / m.sum()),
-            "Only the diagonal is filled: count the errors too.": changed(lambda m: np.diag(np.diag(m))),
-            "Only the errors are counted: the diagonal holds what was called right.": changed(
-                lambda m: m - np.diag(np.diag(m))
-            ),
-            "This is the number called right in each class: the errors need a matrix.": changed(np.diag),
-            "One row and one column too many: classes are counted from 0.": changed(
-                lambda m: np.pad(m, ((0, 1), (0, 1)))
-            ),
-            "One row and one column too many, the first: classes are counted from 0.": changed(
-                lambda m: np.pad(m, ((1, 0), (1, 0)))
-            ),
-            "The last class is missing: there are as many rows as classes.": changed(lambda m: m[:-1, :-1]),
-            "All is one place too far up and to the left: classes are counted from 0.": changed(
-                lambda m: np.roll(m, (-1, -1), axis=(0, 1))
+    def outcomes(**case):
+        matrix = counted(**case)
+        found = np.diag(matrix)
+        return {
+            "": matrix,
+            "It is transposed: the row is the true class, the column what it was called.": matrix.T,
+            "These are shares of each row: return counts.": matrix / matrix.sum(axis=1, keepdims=True),
+            "These are shares of each column: return counts.": matrix / matrix.sum(axis=0),
+            "These are shares of all images: return counts.": matrix / matrix.sum(),
+            "Only the diagonal is filled: count the errors too.": np.diag(found),
+            "Only the errors are counted: the diagonal holds what was called right.": matrix - np.diag(found),
+            "This is the number called right in each class: the errors need a matrix.": found,
+            "One row and one column too many: classes are counted from 0.": np.pad(matrix, [(0, 1), (0, 1)]),
+            "One row and one column too many, the first: classes are counted from 0.": np.pad(matrix, [(1, 0), (1, 0)]),
+            "The last class is missing: there are as many rows as classes.": matrix[:-1, :-1],
+            "All is one place too far up and to the left: classes are counted from 0.": (
+                np.roll(matrix, (-1, -1), axis=(0, 1))
             ),
             "No count is above 1: m[i, j] += 1 with arrays adds once for all pairs that are the same. Use a loop, or "
-            "np.add.at.": changed(lambda m: np.minimum(m, 1)),
-        },
-    )
-    # Then without a class in the middle, and without the last
+            "np.add.at.": np.minimum(matrix, 1),
+        }
+
+    judge(answer, outcomes, cases)
+
+    def without_a_class(**case):
+        matrix = counted(**case)
+        occurs = matrix.any(axis=0) | matrix.any(axis=1)
+        return {
+            "": matrix,
+            f"No image here is of class {occurs.argmin()}, and none is called so; its row and column are missing. "
+            "They are zeros.": matrix[occurs][:, occurs],
+        }
+
+    # One in the middle, then the last
     for classes, unseen in ((5, 2), (4, 3)):
-        seen = np.setdiff1d(np.arange(classes), unseen)
-        case = {"y_true": rng.choice(seen, size=60), "y_pred": rng.choice(seen, size=60), "classes": classes}
-        rest = np.ix_(seen, seen)
-        compare(
-            answer,
-            _confusion,
-            [case],
-            {
-                f"No image here is of class {unseen}, and none is called so; its row and column are missing. "
-                "They are zeros.": lambda rest=rest, **case: _confusion(**case)[rest],
-            },
-        )
+        y_true, y_pred = rng.choice(np.delete(np.arange(classes), unseen), size=(2, 60))
+        judge(answer, without_a_class, [{"y_true": y_true, "y_pred": y_pred, "classes": classes}])
 
 
 @exercise
@@ -279,7 +229,7 @@ def field_size(answer) -> None:
     lists = [[(3, 1), (3, 1)], [(3, 2), (3, 2)], [(5, 2)], [(5, 1), (2, 2), (5, 1), (2, 2)]]
     for _ in range(20):
         count = int(rng.integers(3, 7))
-        lists.append([(int(k), int(s)) for k, s in rng.integers((1, 1), (8, 4), size=(count, 2))])
+        lists.append(list(map(tuple, rng.integers((1, 1), (8, 4), size=(count, 2)).tolist())))
     lists.append([(7, 2), (3, 2), (3, 1), (2, 3)])
 
     def right(layers):
@@ -288,62 +238,41 @@ def field_size(answer) -> None:
             field, step = field + (k - 1) * step, step * s
         return field
 
-    def backwards(grow):
-        def walk(layers):
-            field = 1
-            for k, s in reversed(layers):
-                field = grow(field, k, s)
-            return field
-
-        return walk
-
-    def with_steps(steps):
-        return lambda layers: 1 + sum((k - 1) * step for (k, _), step in zip(layers, steps(layers), strict=True))
-
-    def before(layers):
-        """The stride just in front of each layer."""
-        return [1] + [s for _, s in layers[:-1]]
-
-    compare(
-        answer,
-        right,
-        [{"layers": layers} for layers in lists],
-        {
+    def outcomes(layers):
+        kernels, strides = np.transpose(layers)
+        before = np.array([1, *strides[:-1]])  # the stride just in front of each layer
+        steps, field = np.cumprod(before), right(layers)
+        return {
+            "": field,
             "The strides have no effect: after a stride of 2, one step of the next kernel is 2 pixels of the image.": (
-                with_steps(lambda layers: [1] * len(layers))
+                1 + sum(kernels - 1)
             ),
-            "A layer's own stride does not widen its field, only the fields of the layers after it.": with_steps(
-                lambda layers: np.cumprod([s for _, s in layers])
+            "A layer's own stride does not widen its field, only the fields of the layers after it.": (
+                1 + (kernels - 1) @ np.cumprod(strides)
             ),
-            "You use only the stride just before a kernel: all strides before it multiply.": with_steps(before),
-            "The strides before a kernel multiply; you add them.": with_steps(lambda layers: np.cumsum(before(layers))),
-            "The layers are read from the wrong end: the first pair is the layer next to the image.": lambda layers: (
+            "You use only the stride just before a kernel: all strides before it multiply.": 1 + (kernels - 1) @ before,
+            "The strides before a kernel multiply; you add them.": 1 + (kernels - 1) @ np.cumsum(before),
+            "The layers are read from the wrong end: the first pair is the layer next to the image.": (
                 right(layers[::-1])
             ),
-            "This is the sum of the kernels: each adds k − 1 steps to what one unit sees.": lambda layers: sum(
-                k for k, _ in layers
-            ),
-            "This is the product of the kernels: each adds k − 1 steps to the field.": lambda layers: math.prod(
-                k for k, _ in layers
-            ),
-            "You use only the last layer.": lambda layers: layers[-1][0],
-            "You use only the first layer.": lambda layers: layers[0][0],
-            "This is how far apart two units' fields lie, the product of the strides.": lambda layers: math.prod(
-                s for _, s in layers
-            ),
-            "One too few: before any layer, a unit sees the one pixel that it is.": lambda layers: right(layers) - 1,
-            "One too many: begin with 1 pixel.": lambda layers: right(layers) + 1,
-            "You add k for each layer: a kernel that begins on what is seen already adds k − 1.": lambda layers: (
-                1 + sum(k * step for (k, _), step in zip(layers, np.cumprod(before(layers)), strict=True))
-            ),
+            "This is the sum of the kernels: each adds k − 1 steps to what one unit sees.": sum(kernels),
+            "This is the product of the kernels: each adds k − 1 steps to the field.": np.prod(kernels),
+            "You use only the last layer.": kernels[-1],
+            "You use only the first layer.": kernels[0],
+            "This is how far apart two units' fields lie, the product of the strides.": np.prod(strides),
+            "One too few: before any layer, a unit sees the one pixel that it is.": field - 1,
+            "One too many: begin with 1 pixel.": field + 1,
+            "You add k for each layer: a kernel that begins on what is seen already adds k − 1.": 1 + kernels @ steps,
+            # The next two begin with 1 unit at the far end, which each stride multiplies
             "Going back through a layer, n units in a row cover (n − 1) s + k: the steps between them are one "
-            "fewer.": backwards(lambda field, k, s: field * s + k),
-            "Going back through a layer, n units in a row cover (n − 1) s + k: you have n s + k − 1.": backwards(
-                lambda field, k, s: field * s + k - 1
+            "fewer.": np.prod(strides) + kernels @ steps,
+            "Going back through a layer, n units in a row cover (n − 1) s + k: you have n s + k − 1.": (
+                np.prod(strides) + (kernels - 1) @ steps
             ),
-            "This is the area: return the side.": lambda layers: right(layers) ** 2,
-        },
-    )
+            "This is the area: return the side.": field**2,
+        }
+
+    judge(answer, outcomes, [{"layers": layers} for layers in lists])
 
 
 @exercise
@@ -353,8 +282,7 @@ def dropout(answer) -> None:
     for rate, shape in ((0.2, (50, 80)), (0.5, (10, 5, 8, 10)), (0.8, (80, 50))):
         x = rng.uniform(1, 2, size=shape) * rng.choice([-1, 1], size=shape)
         case = {"x": x, "rate": rate}
-        seeded = [case | {"rng": np.random.default_rng(seed)} for seed in (*SEEDS, SEEDS[0])]
-        y, other, again = (_checked_dropout(answer, arguments) for arguments in seeded)
+        y, other, again = (_dropped(answer, case | {"rng": np.random.default_rng(seed)}) for seed in (1, 2, 1))
         given = f"For {inputs(case)}"
         dropped = y == 0
         if dropped.all() or not dropped.any():
@@ -385,23 +313,24 @@ def dropout(answer) -> None:
             raise Mistake("rate is the probability to be dropped; you keep with that probability.")
         worst = np.abs(shares - rates).argmax()
         raise Mistake(f"For rate={rates[worst]:g} you drop {shares[worst]:.0%} of the values.")
-    if _near(factors, 1 / (1 - rates), 1e-3):
+    right = 1 / (1 - rates)
+    if _near(factors, right, 1e-3):
         return
     scales = {
         "The places are right, but what is kept is not scaled: the mean falls. Divide it by 1 − rate.": 1 + 0 * rates,
         "The places are right, but you divide by rate: a share of 1 − rate is left, so divide by that.": 1 / rates,
         "The places are right, but you multiply by 1 − rate: what is kept has to grow, so divide by it.": 1 - rates,
         "The places are right, but you multiply by rate: divide by 1 − rate.": rates,
-        "The places are right, but you divide by 1 − rate twice.": 1 / (1 - rates) ** 2,
-        "The places are right, the sign is wrong.": -1 / (1 - rates),
+        "The places are right, but you divide by 1 − rate twice.": right**2,
+        "The places are right, the sign is wrong.": -right,
     }
     for diagnosis, scale in scales.items():
         if _near(factors, scale, 1e-3):
             raise Mistake(diagnosis)
-    worst = np.abs(factors - 1 / (1 - rates)).argmax()
+    worst = np.abs(factors - right).argmax()
     raise Mistake(
         f"For rate={rates[worst]:g} what is kept is multiplied by {factors[worst]:.3g}: the mean of x and of the "
-        f"result have to be the same, which takes {1 / (1 - rates[worst]):.3g}."
+        f"result have to be the same, which takes {right[worst]:.3g}."
     )
 
 
@@ -409,11 +338,8 @@ def _near(values, expected, margin: float) -> bool:
     return bool(np.all(np.abs(values - expected) <= margin))
 
 
-def _checked_dropout(answer, case) -> np.ndarray:
-    result = call(answer, case)
-    array, given = numbers(result), f"For {inputs({name: case[name] for name in ('x', 'rate')})}"
-    if array is None:
-        raise Mistake(f"{given} it returns {describe(result)}, where an array is asked for.")
+def _dropped(answer, case) -> np.ndarray:
+    array, given = as_array(call(answer, case), case), f"For {inputs(case)}"
     if array.shape != case["x"].shape:
         raise Mistake(f"{given} the result has shape {array.shape}, where x's own is asked for.")
     if not np.isfinite(array).all():
@@ -487,8 +413,5 @@ def _outputs(model, images) -> np.ndarray | None:
     try:
         batches = [numbers(model(images[start : start + 128])) for start in range(0, len(images), 128)]
     except Exception as error:
-        # Keras adds colours and a list of the arguments.
-        text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received")[0]
-        text = " ".join(text.split())
-        raise Mistake(f"For images of shape {images.shape} it raises {type(error).__name__}: {text}") from None
+        raise Mistake(f"For images of shape {images.shape} it raises {type(error).__name__}: {plain(error)}") from None
     return None if any(batch is None for batch in batches) else np.concatenate(batches)

@@ -1,11 +1,11 @@
 """The exercises of notebook 03, preprocessing and augmentation: each checker is named like its exercise."""
 
-import textwrap
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 
 import numpy as np
 
-from .engine import Mistake, call, compare, describe, exercise, inputs, numbers, same
+from .engine import Mistake, as_array, call, describe, exercise, inputs, judge, numbers, plain, run, same
 
 
 @exercise
@@ -14,102 +14,52 @@ def count_crops(answer) -> None:
     cases = [{"height": 6, "width": 5, "size": 3}, {"height": 7, "width": 7, "size": 7}]
     for _ in range(20):
         size = int(rng.integers(3, 30))
-        height, width = (size + int(more) for more in rng.choice(np.arange(1, 40), size=2, replace=False))
+        height, width = (size + rng.choice(np.arange(1, 40), size=2, replace=False)).tolist()
         cases.append({"height": height, "width": width, "size": size})
 
-    def of_places(make):
-        """What `make` gives for the number of rows and of columns where a crop can begin."""
-        return lambda height, width, size: make(height - size + 1, width - size + 1)
-
-    compare(
-        answer,
-        of_places(lambda rows, columns: 2 * rows * columns),
-        cases,
-        {
+    def outcomes(height, width, size):
+        rows, columns = height - size + 1, width - size + 1  # where a crop can begin
+        tiles = (height // size) * (width // size)
+        return {
+            "": 2 * rows * columns,
             "One place too few on each side, as in the paper on AlexNet: a crop has a place before it takes its first "
-            "step.": of_places(lambda rows, columns: 2 * (rows - 1) * (columns - 1)),
-            "The mirror images are missing, and a place on each side: a crop has one before it takes its first "
-            "step.": of_places(lambda rows, columns: (rows - 1) * (columns - 1)),
-            "The mirror images are missing: each crop has one.": of_places(lambda rows, columns: rows * columns),
+            "step.": 2 * (rows - 1) * (columns - 1),
+            "The mirror images are missing, and a place on each side: a crop has one before it takes its first step.": (
+                (rows - 1) * (columns - 1)
+            ),
+            "The mirror images are missing: each crop has one.": rows * columns,
             "You count mirror images twice over: only left and right change places, so there are two of each crop.": (
-                of_places(lambda rows, columns: 4 * rows * columns)
+                4 * rows * columns
             ),
-            "You move the crop down only: it moves to the right as well.": of_places(lambda rows, columns: 2 * rows),
-            "You move the crop to the right only: it moves down as well.": of_places(lambda rows, columns: 2 * columns),
-            "You add the rows' places to the columns': each row goes with each column.": of_places(
-                lambda rows, columns: 2 * (rows + columns)
-            ),
+            "You move the crop down only: it moves to the right as well.": 2 * rows,
+            "You move the crop to the right only: it moves down as well.": 2 * columns,
+            "You add the rows' places to the columns': each row goes with each column.": 2 * (rows + columns),
             "You add the rows' places to the columns', without mirror images: each row goes with each column.": (
-                of_places(lambda rows, columns: rows + columns)
+                rows + columns
             ),
-            "The width has no effect: you use the height for both sides.": of_places(lambda rows, columns: 2 * rows**2),
-            "The height has no effect: you use the width for both sides.": of_places(
-                lambda rows, columns: 2 * columns**2
-            ),
+            "The width has no effect: you use the height for both sides.": 2 * rows**2,
+            "The height has no effect: you use the width for both sides.": 2 * columns**2,
             "The size has no effect: a crop that begins at the last pixel would hang over the edge.": (
-                lambda height, width, size: 2 * height * width
+                2 * height * width
             ),
-            "These are tiles side by side: crops may overlap.": lambda height, width, size: (
-                2 * (height // size) * (width // size)
-            ),
-            "These are tiles side by side, without mirror images: crops may overlap.": lambda height, width, size: (
-                (height // size) * (width // size)
-            ),
-            "You divide the photograph's area by the crop's: crops may overlap.": lambda height, width, size: (
-                2 * height * width / size**2
-            ),
+            "These are tiles side by side: crops may overlap.": 2 * tiles,
+            "These are tiles side by side, without mirror images: crops may overlap.": tiles,
+            "You divide the photograph's area by the crop's: crops may overlap.": 2 * height * width / size**2,
             "You subtract the crop's area from the photograph's: count the places where a crop can begin.": (
-                lambda height, width, size: 2 * (height * width - size**2)
+                2 * (height * width - size**2)
             ),
-            "You count the pixels of all crops: count the crops.": lambda height, width, size: (
-                2 * (height - size + 1) * (width - size + 1) * size**2
+            "You count the pixels of all crops: count the crops.": 2 * rows * columns * size**2,
+            "One place too many on each side: at the last one the crop would hang over the edge.": (
+                2 * (rows + 1) * (columns + 1)
             ),
-            "One place too many on each side: at the last one the crop would hang over the edge.": of_places(
-                lambda rows, columns: 2 * (rows + 1) * (columns + 1)
-            ),
-        },
-    )
+        }
+
+    judge(answer, outcomes, cases)
 
 
-def _statistics(x, axis=(0, 1, 2)):
+def _statistics(x: np.ndarray, axis=(0, 1, 2), ddof: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation, by default of each channel."""
-    x = x.astype(float)
-    return x.mean(axis=axis, keepdims=True), x.std(axis=axis, keepdims=True)
-
-
-def _standardised(x, mean, std):
-    return (x - mean) / std
-
-
-def _treated(numbers_of: Callable, change: Callable = _standardised) -> Callable:
-    """Both sets, each changed with the numbers that `numbers_of` has for it."""
-    return lambda x_train, x_test: tuple(
-        change(x.astype(float), *numbers_of(x, x_train, x_test)) for x in (x_train, x_test)
-    )
-
-
-def _of_train(axis=(0, 1, 2)) -> Callable:
-    return lambda x, x_train, x_test: _statistics(x_train, axis)
-
-
-def _of_each(axis=(0, 1, 2)) -> Callable:
-    return lambda x, x_train, x_test: _statistics(x, axis)
-
-
-def _extremes(axis) -> Callable:
-    return lambda x, x_train, x_test: (
-        x_train.min(axis=axis, keepdims=True).astype(float),
-        x_train.max(axis=axis, keepdims=True).astype(float),
-    )
-
-
-def _to_unit(x, lowest, highest):
-    return (x - lowest) / (highest - lowest)
-
-
-def _in_uint8(x_train, x_test):
-    mean, std = _statistics(x_train)
-    return tuple((x - mean.astype(x.dtype)) / std for x in (x_train, x_test))
+    return x.mean(axis=axis, keepdims=True), x.std(axis=axis, ddof=ddof, keepdims=True)
 
 
 @exercise
@@ -131,108 +81,92 @@ def standardise(answer) -> None:
         if isinstance(part, np.ndarray) and part.dtype.kind in "ui" and not np.array_equal(part, given):
             raise Mistake(f"Your result is {part.dtype}, which has nothing between whole numbers: make it floats.")
 
-    def right(x_train, x_test, ddof=0):
-        pixels = x_train[..., 0].size
-        mean, std = _statistics(x_train)
-        std = np.where(std == 0, 1, std) * np.sqrt(pixels / (pixels - ddof))
-        return _standardised(x_train.astype(float), mean, std), _standardised(x_test.astype(float), mean, std)
+    def outcomes(x_train, x_test, ddof=0):
+        train, test = x_train.astype(float), x_test.astype(float)
 
-    # Dividing by N − 1 in the variance is no mistake, although these sets are so small that it shows.
-    ddof = int(same(first, right(**cases[0], ddof=1)))
+        def both(shift, scale):
+            return (train - shift) / scale, (test - shift) / scale
 
-    def reference(**case):
-        return right(**case, ddof=ddof)
+        def each_on_its_own(axis):
+            return tuple((x - x.mean(axis, keepdims=True)) / x.std(axis, keepdims=True) for x in (train, test))
 
-    compare(
-        answer,
-        reference,
-        cases,
-        {
+        mean, std = _statistics(train, ddof=ddof)
+        std = np.where(std == 0, 1, std)
+        right = both(mean, std)
+        test_mean, test_std = _statistics(test)
+        one_mean, one_std = train.mean(), train.std()
+        low, high = (extreme(train, axis=(0, 1, 2)) for extreme in (np.min, np.max))
+        return {
+            "": right,
             "The test images are treated with their own mean and standard deviation: use the training images'.": (
-                _treated(_of_each())
+                each_on_its_own((0, 1, 2))
             ),
             "The mean and standard deviation are of both sets together: nothing may be learnt from the test images.": (
-                _treated(lambda x, x_train, x_test: _statistics(np.concatenate([x_train, x_test])))
+                both(*_statistics(np.concatenate([train, test])))
             ),
-            "Both sets are treated with the test images' numbers: use the training images'.": _treated(
-                lambda x, x_train, x_test: _statistics(x_test)
+            "Both sets are treated with the test images' numbers: use the training images'.": both(test_mean, test_std),
+            "The test images have their mean subtracted: subtract the training images'.": (
+                right[0],
+                (test - test_mean) / std,
             ),
-            "The test images have their mean subtracted: subtract the training images'.": _treated(
-                lambda x, x_train, x_test: (_statistics(x)[0], _statistics(x_train)[1])
-            ),
-            "The test images are divided by their own standard deviation: divide by the training images'.": _treated(
-                lambda x, x_train, x_test: (_statistics(x_train)[0], _statistics(x)[1])
+            "The test images are divided by their own standard deviation: divide by the training images'.": (
+                right[0],
+                (test - mean) / test_std,
             ),
             "The training images are right, the test images come out as they were. (Numbers taken from training images "
-            "that are standardised already are 0 and 1.)": lambda **case: (reference(**case)[0], case["x_test"]),
-            "The test images are right, the training images come out as they were.": lambda **case: (
-                case["x_train"],
-                reference(**case)[1],
+            "that are standardised already are 0 and 1.)": (right[0], test),
+            "The test images are right, the training images come out as they were.": (train, right[1]),
+            "This is one mean and one standard deviation for all channels: each channel has its own.": (
+                both(one_mean, one_std)
             ),
-            "This is one mean and one standard deviation for all channels: each channel has its own.": _treated(
-                _of_train(None)
-            ),
-            "The mean is of all channels: each channel has its own.": _treated(
-                lambda x, x_train, x_test: (_statistics(x_train, None)[0], _statistics(x_train)[1])
-            ),
-            "The standard deviation is of all channels: each channel has its own.": _treated(
-                lambda x, x_train, x_test: (_statistics(x_train)[0], _statistics(x_train, None)[1])
-            ),
+            "The mean is of all channels: each channel has its own.": both(one_mean, std),
+            "The standard deviation is of all channels: each channel has its own.": both(mean, one_std),
             "Each pixel has a mean and standard deviation of its own: a channel has one of each, for all its pixels.": (
-                _treated(_of_train(0))
+                both(*_statistics(train, 0))
             ),
             "Each column has a mean and standard deviation of its own: a channel has one of each.": (
-                _treated(_of_train((0, 1)))
+                both(*_statistics(train, (0, 1)))
             ),
             "Each row has a mean and standard deviation of its own: a channel has one of each.": (
-                _treated(_of_train((0, 2)))
+                both(*_statistics(train, (0, 2)))
             ),
             "Each image is treated with its own numbers: a channel has one mean for all images.": (
-                _treated(_of_each((1, 2)))
+                each_on_its_own((1, 2))
             ),
             "Each image is treated with one mean of its own for all channels: take one for each channel, "
-            "over all images.": _treated(_of_each((1, 2, 3))),
+            "over all images.": each_on_its_own((1, 2, 3)),
             "The mean goes over the channels of a pixel: take one for each channel, over all pixels.": (
-                _treated(_of_each(3))
+                each_on_its_own(3)
             ),
-            "You divide by the variance: the standard deviation is its square root.": _treated(
-                _of_train(), lambda x, mean, std: (x - mean) / std**2
+            "You divide by the variance: the standard deviation is its square root.": both(mean, std**2),
+            "You multiply by the standard deviation: divide by it.": both(mean, 1 / std),
+            "You only subtract the mean: divide by the standard deviation too.": both(mean, 1),
+            "You only divide by the standard deviation: subtract the mean first.": both(0, std),
+            "You divide first and subtract the mean of the images before that: subtract, then divide.": (
+                both(mean * std, std)
             ),
-            "You multiply by the standard deviation: divide by it.": _treated(
-                _of_train(), lambda x, mean, std: (x - mean) * std
+            "You subtract in uint8, where 5 − 10 is 251: work with floats.": (
+                tuple((x - mean.astype(x.dtype)) / std for x in (x_train, x_test))
             ),
-            "You only subtract the mean: divide by the standard deviation too.": _treated(
-                _of_train(), lambda x, mean, std: x - mean
-            ),
-            "You only divide by the standard deviation: subtract the mean first.": _treated(
-                _of_train(), lambda x, mean, std: x / std
-            ),
-            "You divide first and subtract the mean of the images before that: subtract, then divide.": _treated(
-                _of_train(), lambda x, mean, std: x / std - mean
-            ),
-            "You subtract in uint8, where 5 − 10 is 251: work with floats.": _in_uint8,
-            "The two are in the wrong order: the training images first.": lambda **case: reference(**case)[::-1],
+            "The two are in the wrong order: the training images first.": right[::-1],
             "This takes each channel from its smallest to its largest value to 0…1: a mean of 0 and a standard "
-            "deviation of 1 are asked for.": _treated(_extremes((0, 1, 2)), _to_unit),
+            "deviation of 1 are asked for.": both(low, high - low),
             "This takes the images from their smallest to their largest value to 0…1: a mean of 0 and a standard "
-            "deviation of 1 are asked for.": _treated(_extremes(None), _to_unit),
-            "You divide by 255: a mean of 0 and a standard deviation of 1 are asked for.": lambda x_train, x_test: (
-                x_train / 255,
-                x_test / 255,
-            ),
-            "This is −1…1: a mean of 0 and a standard deviation of 1 are asked for.": lambda x_train, x_test: (
-                x_train / 127.5 - 1,
-                x_test / 127.5 - 1,
-            ),
-        },
-    )
+            "deviation of 1 are asked for.": both(low.min(), high.max() - low.min()),
+            "You divide by 255: a mean of 0 and a standard deviation of 1 are asked for.": both(0, 255),
+            "This is −1…1: a mean of 0 and a standard deviation of 1 are asked for.": both(127.5, 127.5),
+        }
+
+    # Dividing by N − 1 in the variance is no mistake, although these sets are so small that it shows.
+    ddof = int(same(first, outcomes(**cases[0], ddof=1)[""]))
+    judge(answer, functools.partial(outcomes, ddof=ddof), cases)
     # A channel of 255: this and its sums are whole numbers in float32 too, even after a division by 255.
     flat = {name: x[:6].copy() for name, x in cases[0].items()}
     for x in flat.values():
         x[..., 1] = 255
     with np.errstate(all="ignore"):  # the diagnosis says it
-        result = call(answer, flat)
-    if not same(result, reference(**flat)):
+        result, expected = call(answer, flat), outcomes(**flat, ddof=ddof)[""]
+    if not same(result, expected):
         arrays = [numbers(part) for part in result] if isinstance(result, (tuple, list)) else []
         is_nan = any(array is not None and np.isnan(array).any() for array in arrays)
         raise Mistake(
@@ -250,76 +184,49 @@ def flip_boxes(answer) -> None:
         near, far = rng.uniform(0.02, 0.48, size=(n, 2)), rng.uniform(0.52, 0.98, size=(n, 2))
         cases.append({"boxes": np.concatenate([near, far - near], axis=1)})
 
-    def columns(make):
-        return lambda boxes: np.stack(make(*boxes.T), axis=1)
+    def outcomes(boxes):
+        left, top, width, height = boxes.T
 
-    right = columns(lambda left, top, width, height: (1 - left - width, top, width, height))
+        def moved(left, top=top, width=width, height=height):
+            return np.stack([left, top, width, height], axis=1)
 
-    def first_row(boxes):
-        boxes = boxes.copy()
-        boxes[0] = 1 - boxes[0] - boxes[2]
-        return boxes
-
-    compare(
-        answer,
-        right,
-        cases,
-        {
-            "The boxes are unchanged: they have to follow the mirror.": lambda boxes: boxes,
-            "1 − left is where the left edge goes; in the mirror it is the box's right edge.": columns(
-                lambda left, top, width, height: (1 - left, top, width, height)
+        mirrored = 1 - left - width
+        right, first_row = moved(mirrored), boxes.copy()
+        first_row[0] = 1 - boxes[0] - boxes[2]
+        return {
+            "": right,
+            "The boxes are unchanged: they have to follow the mirror.": boxes,
+            "1 − left is where the left edge goes; in the mirror it is the box's right edge.": moved(1 - left),
+            "You mirror top and bottom: left is the first column.": moved(left, 1 - top - height),
+            "You mirror top and bottom as well: only left and right change places.": moved(mirrored, 1 - top - height),
+            "The width is negative: a box begins at its left edge, in the mirror too.": moved(1 - left, width=-width),
+            "The third column is the width; you take it for the right edge.": moved(1 - width, width=1 - left),
+            "You return the right and the bottom edge: return width and height, as in the input.": (
+                moved(mirrored, width=1 - left, height=top + height)
             ),
-            "You mirror top and bottom: left is the first column.": columns(
-                lambda left, top, width, height: (left, 1 - top - height, width, height)
+            "You return the right edge in place of the width.": moved(mirrored, width=1 - left),
+            "The width changes: a mirror makes nothing wider.": moved(mirrored, width=1 - width),
+            "All four columns are subtracted from 1: only where the box begins changes.": 1 - boxes,
+            "Boxes begin left of the image: its right edge is at 1, not at 0.": moved(-left - width),
+            "Boxes begin left of the image: its right edge is at 1, and a box begins at its left edge.": moved(-left),
+            "The width goes the wrong way: the box's other edge is further left, not further right.": (
+                moved(1 - left + width)
             ),
-            "You mirror top and bottom as well: only left and right change places.": columns(
-                lambda left, top, width, height: (1 - left - width, 1 - top - height, width, height)
+            "You go back by half the width: left is the box's edge, not its centre.": moved(1 - left - width / 2),
+            "1 − width is where a box lies that touches the image's right edge: where it begins counts too.": (
+                moved(1 - width)
             ),
-            "The width is negative: a box begins at its left edge, in the mirror too.": columns(
-                lambda left, top, width, height: (1 - left, top, -width, height)
-            ),
-            "The third column is the width; you take it for the right edge.": columns(
-                lambda left, top, width, height: (1 - width, top, 1 - left, height)
-            ),
-            "You return the right and the bottom edge: return width and height, as in the input.": columns(
-                lambda left, top, width, height: (1 - left - width, top, 1 - left, top + height)
-            ),
-            "You return the right edge in place of the width.": columns(
-                lambda left, top, width, height: (1 - left - width, top, 1 - left, height)
-            ),
-            "The width changes: a mirror makes nothing wider.": columns(
-                lambda left, top, width, height: (1 - left - width, top, 1 - width, height)
-            ),
-            "All four columns are subtracted from 1: only where the box begins changes.": lambda boxes: 1 - boxes,
-            "Boxes begin left of the image: its right edge is at 1, not at 0.": columns(
-                lambda left, top, width, height: (-left - width, top, width, height)
-            ),
-            "Boxes begin left of the image: its right edge is at 1, and a box begins at its left edge.": columns(
-                lambda left, top, width, height: (-left, top, width, height)
-            ),
-            "The width goes the wrong way: the box's other edge is further left, not further right.": columns(
-                lambda left, top, width, height: (1 - left + width, top, width, height)
-            ),
-            "You go back by half the width: left is the box's edge, not its centre.": columns(
-                lambda left, top, width, height: (1 - left - width / 2, top, width, height)
-            ),
-            "1 − width is where a box lies that touches the image's right edge: where it begins counts too.": columns(
-                lambda left, top, width, height: (1 - width, top, width, height)
-            ),
-            "You subtract the height: left and width lie in the same direction.": columns(
-                lambda left, top, width, height: (1 - left - height, top, width, height)
-            ),
-            "The right edge is missing its mirror: left + width is where the box ends before.": columns(
-                lambda left, top, width, height: (left + width, top, width, height)
-            ),
-            "The boxes are right, in the wrong order: box i belongs to image i.": lambda boxes: right(boxes)[::-1],
-            "The order of the boxes is reversed: the images are mirrored, not their order.": lambda boxes: boxes[::-1],
-            "The order of the columns is reversed: mirror the place, not the array.": lambda boxes: boxes[:, ::-1],
+            "You subtract the height: left and width lie in the same direction.": moved(1 - left - height),
+            "The right edge is missing its mirror: left + width is where the box ends before.": moved(left + width),
+            "The boxes are right, in the wrong order: box i belongs to image i.": right[::-1],
+            "The order of the boxes is reversed: the images are mirrored, not their order.": boxes[::-1],
+            "The order of the columns is reversed: mirror the place, not the array.": boxes[:, ::-1],
             "boxes[0] is the first box; the first column is boxes[:, 0].": first_row,
-            "The columns are right, but they are rows: return (n, 4).": lambda boxes: right(boxes).T,
-            "This is the left edge alone: return all four columns.": lambda boxes: right(boxes)[:, 0],
-        },
-    )
+            "The columns are right, but they are rows: return (n, 4).": right.T,
+            "This is the left edge alone: return all four columns.": mirrored,
+        }
+
+    judge(answer, outcomes, cases)
 
 
 @exercise
@@ -335,76 +242,52 @@ def class_weights(answer) -> None:
         labels = rng.permutation(np.repeat(np.arange(classes), counts))
         cases.append({"labels": np.concatenate([np.roll(np.arange(classes), 1), labels]), "classes": classes})
 
-    def of_counts(make):
-        """What `make` gives for the numbers of images of each class."""
-        return lambda labels, classes: make(np.bincount(labels, minlength=classes))
+    def outcomes(labels, classes):
+        n = np.bincount(labels, minlength=classes)
+        shares, inverse = n / n.sum(), 1 / n
 
-    def with_mean_over_images(make):
-        return of_counts(lambda n: make(n) * n.sum() / (make(n) * n).sum())
+        def scaled(weights):
+            return weights / weights[labels].mean()
 
-    right = with_mean_over_images(lambda n: 1 / n)
-
-    def by_occurrence(labels, classes):
-        return right(labels, classes)[list(dict.fromkeys(labels.tolist()))]
-
-    inverse = "The proportions are right, the scale is not: "
-    compare(
-        answer,
-        right,
-        cases,
-        {
-            inverse + "the weights of each class's images sum to 1.": of_counts(lambda n: 1 / n),
-            inverse + "the mean over the images is the number of classes.": of_counts(lambda n: n.sum() / n),
-            inverse + "the weights sum to 1.": of_counts(lambda n: 1 / n / (1 / n).sum()),
-            inverse + "the mean over the classes is 1, where the mean over the images is asked for.": of_counts(
-                lambda n: 1 / n / (1 / n).mean()
+        right, as_they_occur = scaled(inverse), list(dict.fromkeys(labels.tolist()))
+        off = "The proportions are right, the scale is not: "
+        return {
+            "": right,
+            off + "the weights of each class's images sum to 1.": inverse,
+            off + "the mean over the images is the number of classes.": 1 / shares,
+            off + "the weights sum to 1.": inverse / inverse.sum(),
+            off + "the mean over the classes is 1, where the mean over the images is asked for.": (
+                inverse / inverse.mean()
             ),
-            inverse + "the largest weight is 1.": of_counts(lambda n: n.min() / n),
-            inverse + "the smallest weight is 1.": of_counts(lambda n: n.max() / n),
-            inverse + "you divide by 2, which is right for two classes only.": of_counts(lambda n: n.sum() / (2 * n)),
-            inverse + "the class in the middle has weight 1.": of_counts(lambda n: np.median(n) / n),
-            inverse + "the sum over the images is 1, where their mean is to be 1.": of_counts(
-                lambda n: 1 / (n * len(n))
-            ),
-            "The more often a class occurs, the larger is its weight here: it should be the smaller.": (
-                with_mean_over_images(lambda n: n)
-            ),
-            "These are the numbers of images of each class: the weights go the other way.": of_counts(lambda n: n),
-            "These are the shares of the classes: the weights go the other way.": of_counts(lambda n: n / n.sum()),
-            "These are the shares of the classes, scaled: the weights go the other way.": of_counts(
-                lambda n: n / n.mean()
-            ),
-            "1 minus the share falls as a class grows, but twice as often is not half the weight.": of_counts(
-                lambda n: 1 - n / n.sum()
-            ),
+            off + "the largest weight is 1.": n.min() / n,
+            off + "the smallest weight is 1.": n.max() / n,
+            off + "you divide by 2, which is right for two classes only.": 1 / (2 * shares),
+            off + "the class in the middle has weight 1.": np.median(n) / n,
+            off + "the sum over the images is 1, where their mean is to be 1.": inverse / classes,
+            "The more often a class occurs, the larger is its weight here: it should be the smaller.": scaled(n),
+            "These are the numbers of images of each class: the weights go the other way.": n,
+            "These are the shares of the classes: the weights go the other way.": shares,
+            "These are the shares of the classes, scaled: the weights go the other way.": classes * shares,
+            "1 minus the share falls as a class grows, but twice as often is not half the weight.": 1 - shares,
             "1 minus the share, scaled, falls as a class grows, but twice as often is not half the weight.": (
-                with_mean_over_images(lambda n: 1 - n / n.sum())
+                scaled(1 - shares)
             ),
-            "These are square roots of what is asked for: twice as often is half the weight.": of_counts(
-                lambda n: np.sqrt(n.mean() / n)
-            ),
+            "These are square roots of what is asked for: twice as often is half the weight.": np.sqrt(right),
             "These weights fall with the square root of how often a class occurs: twice as often is half the weight.": (
-                with_mean_over_images(lambda n: 1 / np.sqrt(n))
+                scaled(np.sqrt(inverse))
             ),
-            "These are logarithms: twice as often is half the weight.": of_counts(lambda n: np.log(n.sum() / n)),
-            "The weights are squared: twice as often is half the weight, not a quarter.": with_mean_over_images(
-                lambda n: 1 / n**2
-            ),
-            "All weights are the same: a class that occurs less often has a larger one.": of_counts(
-                lambda n: np.ones(len(n))
-            ),
-            "This is a weight for each image: return one for each class.": lambda labels, classes: right(
-                labels, classes
-            )[labels],
-            "The weights are sorted: weight k belongs to class k.": lambda **case: np.sort(right(**case)),
-            "The weights are sorted, from the largest: weight k belongs to class k.": lambda **case: np.sort(
-                right(**case)
-            )[::-1],
+            "These are logarithms: twice as often is half the weight.": -np.log(shares),
+            "The weights are squared: twice as often is half the weight, not a quarter.": scaled(inverse**2),
+            "All weights are the same: a class that occurs less often has a larger one.": np.ones(classes),
+            "This is a weight for each image: return one for each class.": right[labels],
+            "The weights are sorted: weight k belongs to class k.": np.sort(right),
+            "The weights are sorted, from the largest: weight k belongs to class k.": np.sort(right)[::-1],
             "The weights are in the order in which the classes first occur: weight k belongs to class k.": (
-                by_occurrence
+                right[as_they_occur]
             ),
-        },
-    )
+        }
+
+    judge(answer, outcomes, cases)
 
 
 ORIGIN = (0, 100)  # the first pixel of an atlas
@@ -416,12 +299,10 @@ MOST_UNEVEN = 120
 @exercise
 def random_crop(answer) -> None:
     rng = np.random.default_rng()
-    small = {"image": _atlas(5, 7), "size": 3, "rng": rng}
-    call(answer, small)
-    _check_places(answer, **small)
+    _check_places(answer, {"image": _atlas(5, 7), "size": 3, "rng": rng})
     # In a large image two draws are hardly ever the same
     large = {"image": _atlas(40, 50), "size": 8}
-    seeds = [int(seed) for seed in rng.integers(10**6, size=8)]
+    seeds = rng.integers(10**6, size=8)
     twice = [[_piece(answer, large | {"rng": np.random.default_rng(seed)}) for seed in seeds] for _ in range(2)]
     if not np.array_equal(*twice):
         raise Mistake("Two generators with the same seed give different crops: draw from rng and nothing else.")
@@ -436,40 +317,25 @@ def _atlas(height: int, width: int) -> np.ndarray:
 
 def _piece(answer, case: Mapping) -> np.ndarray:
     """One crop, checked."""
-    shown = {name: case[name] for name in ("image", "size")}
-    array = _crop(call(answer, case), shown)
-    if array.shape != (case["size"], case["size"], 2):
-        raise Mistake(_wrong_shape(array, shown))
-    _check_pixels(array[None], case["image"])
-    return array
-
-
-def _crop(result, shown: Mapping) -> np.ndarray:
-    array = numbers(result)
-    if array is None:
-        raise Mistake(f"For {inputs(shown)} it returns {describe(result)}, where an array is asked for.")
-    return array
-
-
-def _wrong_shape(array: np.ndarray, shown: Mapping) -> str:
-    size = shown["size"]
-    return f"For {inputs(shown)} the result has shape {array.shape}, where {(size, size, 2)} is asked for."
+    crop = as_array(call(answer, case), case, (case["size"], case["size"], 2))
+    _check_pixels(crop[None], case["image"])
+    return crop
 
 
 def _check_pixels(crops: np.ndarray, image: np.ndarray) -> None:
     """Raise a `Mistake` unless each crop is a piece of the atlas."""
     size, shape = crops.shape[1], image.shape[:2]
-    places = crops - ORIGIN
     steps = np.indices((size, size)).transpose(1, 2, 0)
 
-    def cut(places):
-        """Which of these crops are pieces."""
+    def are_cut(crops):
+        places = crops - ORIGIN
         inside = (places >= 0) & (places < shape)
         return (inside & (places == places[:, :1, :1] + steps)).all(axis=(1, 2, 3))
 
-    if cut(places).all():
+    cut = are_cut(crops)
+    if cut.all():
         return
-    crop = crops[cut(places).argmin()]
+    crop = crops[cut.argmin()]
     for diagnosis, changed in (
         ("Rows and columns of the crop are swapped: only cut.", crop.swapaxes(0, 1)),
         ("The crop is mirrored, left and right: only cut.", crop[:, ::-1]),
@@ -477,7 +343,7 @@ def _check_pixels(crops: np.ndarray, image: np.ndarray) -> None:
         ("The crop is turned: only cut.", crop[::-1, ::-1]),
         ("The order of the channels is reversed: only cut.", crop[:, :, ::-1]),
     ):
-        if cut(changed[None] - ORIGIN).all():
+        if are_cut(changed[None]).all():
             raise Mistake(diagnosis)
     place = crop - ORIGIN
     if np.array_equal(place, (place[0, 0] + steps) % shape):
@@ -488,95 +354,91 @@ def _check_pixels(crops: np.ndarray, image: np.ndarray) -> None:
     raise Mistake("The crop's pixels are not neighbours in the image: cut one piece, row after row.")
 
 
-def _check_places(answer, image: np.ndarray, size: int, rng: np.random.Generator) -> None:
+def _check_places(answer, case: Mapping) -> None:
     """Raise a `Mistake` unless the crops come from all places, equally often."""
-    shown = {"image": image, "size": size}
-    crops = []
-    try:
-        for _ in range(DRAWS):
-            crops.append(answer(image=image.copy(), size=size, rng=rng))
-    except Exception as error:
-        raise Mistake(f"For {inputs(shown)} it sometimes raises {type(error).__name__}: {error}") from None
-    crops = [_crop(crop, shown) for crop in crops]
+    image, size = case["image"], case["size"]
+    full = size, size, 2
+    call(answer, case)
+    what = f"some draws with {inputs(case)}"
+    crops = [as_array(run(answer, case | {"image": image.copy()}, what), case) for _ in range(DRAWS)]
     for crop in crops:
-        if crop.ndim != 3 or crop.shape[2] != 2 or max(crop.shape[:2]) > size:
-            raise Mistake(_wrong_shape(crop, shown))
+        if crop.shape[2:] != full[2:] or max(crop.shape) > size:  # smaller ones hang over the edge
+            as_array(crop, case, full)
+    cut = next((crop.shape for crop in crops if crop.shape != full), None)
+    over_the_edge = Mistake(
+        f"Some crops hang over the edge, and one has shape {cut}: how far down and to the right can a crop begin?"
+    )
+    if not all(crop.size for crop in crops):
+        raise over_the_edge
+    _check_pixels(np.reshape([crop for crop in crops if crop.shape == full], (-1, *full)), image)
+
+    starts = np.array([crop[0, 0] - ORIGIN for crop in crops])
+    places = np.unique(starts, axis=0)
+    rows, columns = (np.unique(line).tolist() for line in starts.T)
     room = np.subtract(image.shape[:2], size)
-    cut = next((crop for crop in crops if crop.shape != (size, size, 2)), None)
-    if cut is not None:
-        furthest = np.max([crop[0, 0] - ORIGIN for crop in crops if crop.size] or [[0, 0]], axis=0)
-        if np.array_equal(furthest, room[::-1]):
-            raise Mistake("The sides are swapped: the row is drawn from the width, and the column from the height.")
-        if np.array_equal(furthest, (room[1], room[1])):
-            raise Mistake("The rows are drawn from the width, so that the crop can hang over the bottom edge.")
-        raise Mistake(
-            f"Some crops hang over the edge, and one has shape {cut.shape}: how far down and to the right can a crop "
-            "begin?"
-        )
-    crops = np.stack(crops)
-    _check_pixels(crops, image)
+    if len(places) == 1:
+        middle = np.array_equal(places[0], room // 2)
+        where = "in the middle" if middle else f"from row {rows[0]:g} and column {columns[0]:g} on"
+        raise Mistake(f"The crop is always the same one, {where}: draw its place from rng in each call.")
+    if len(rows) == 1:
+        raise Mistake(f"Only the column is drawn, the row is always {rows[0]:g}: draw both.")
+    if len(columns) == 1:
+        raise Mistake(f"Only the row is drawn, the column is always {columns[0]:g}: draw both.")
+    if len(places) == max(len(rows), len(columns)):
+        raise Mistake("Row and column always move together: draw a number of its own for each.")
+
+    down, right = (list(range(most + 1)) for most in room)  # the rows and columns where a crop can begin
+    for diagnosis, known in {
+        "The sides are swapped: the row is drawn from the width, and the column from the height.": (right, down),
+        "The rows are drawn from the width, so that the crop can hang over the bottom edge.": (right, right),
+        "The columns are drawn from the height, so that those on the right are never used.": (down, down),
+        "The image's last row and last column are never used: a crop can begin one place further.": (
+            down[:-1],
+            right[:-1],
+        ),
+        "The image's last row is never used: a crop can begin one place further.": (down[:-1], right),
+        "The image's last column is never used: a crop can begin one place further.": (down, right[:-1]),
+        "The image's first row and first column are never used: a crop can begin at 0.": (down[1:], right[1:]),
+    }.items():
+        if (rows, columns) == known:
+            raise Mistake(diagnosis)
+    if cut:
+        raise over_the_edge
+    for name, used, fits in (("row", rows, down), ("column", columns, right)):
+        if used != fits:
+            never = min(set(fits).difference(used))
+            raise Mistake(f"A crop never begins in {name} {never}, although it fits there.")
 
     counts = np.zeros(room + 1, dtype=int)
-    np.add.at(counts, tuple((crops[:, 0, 0] - ORIGIN).astype(int).T), 1)
-    lines = [counts.sum(axis=1), counts.sum(axis=0)]
-    used = [np.flatnonzero(line) for line in lines]
-    if max(map(len, used)) == 1:
-        row, column = (int(line[0]) for line in used)
-        middle = np.array_equal((row, column), room // 2)
-        where = "in the middle" if middle else f"from row {row} and column {column} on"
-        raise Mistake(f"The crop is always the same one, {where}: draw its place from rng in each call.")
-    for line, name, drawn in zip(used, ("row", "column"), ("column", "row"), strict=True):
-        if len(line) == 1:
-            raise Mistake(f"Only the {drawn} is drawn, the {name} is always {line[0]}: draw both.")
-    if np.count_nonzero(counts) == max(map(len, used)):
-        raise Mistake("Row and column always move together: draw a number of its own for each.")
-    _check_edges(used, room)
+    np.add.at(counts, tuple(starts.astype(int).T), 1)
+    _check_counts(counts)
+
+
+def _check_counts(counts: np.ndarray) -> None:
+    """Raise a `Mistake` unless the places come up equally often."""
     if not counts.all():
-        row, column = (int(place) for place in np.argwhere(counts == 0)[0])
+        row, column = np.argwhere(counts == 0)[0]
         raise Mistake(f"The crop from row {row} and column {column} on never comes up: each row goes with each column.")
     expected = DRAWS / counts.size
-    if np.sum((counts - expected) ** 2) / expected > MOST_UNEVEN:
-        raise Mistake(_uneven(lines))
-
-
-def _check_edges(used: list[np.ndarray], room: np.ndarray) -> None:
-    """Raise a `Mistake` when a crop never begins in some row or some column."""
-    never = [np.setdiff1d(np.arange(most + 1), line) for line, most in zip(used, room, strict=True)]
-    if not any(map(len, never)):
+    if np.sum((counts - expected) ** 2) / expected <= MOST_UNEVEN:
         return
-    if not len(never[0]) and np.array_equal(used[1], np.arange(room[0] + 1)):
-        raise Mistake("The columns are drawn from the height, so that those on the right are never used.")
-    concerned = [name for name, line in zip(("row", "column"), never, strict=True) if len(line)]
-    for edge, place, why in (
-        ("last", room, "a crop can begin one place further"),
-        ("first", 0 * room, "a crop can begin at 0"),
-    ):
-        if all(line.tolist() in ([], [one]) for line, one in zip(never, place, strict=True)):
-            edges = " and ".join(f"{edge} {name}" for name in concerned)
-            raise Mistake(f"The image's {edges} {'is' if len(concerned) == 1 else 'are'} never used: {why}.")
-    line = next(line for line in never if len(line))
-    raise Mistake(f"A crop never begins in {concerned[0]} {line[0]}, although it fits there.")
-
-
-def _uneven(lines: list[np.ndarray]) -> str:
-    """Say what comes up too often or too rarely."""
-    # In parts of what each should have
-    ratios = {name: line / line.mean() for name, line in zip(("row", "column"), lines, strict=True)}
+    lines = {"row": counts.sum(axis=1), "column": counts.sum(axis=0)}
+    ratios = {name: line / line.mean() for name, line in lines.items()}  # 1 is what each should have
     for name, ratio in ratios.items():
         if max(ratio[0], ratio[-1]) < 0.85:
-            return (
+            raise Mistake(
                 f"The first and the last {name} for a crop to begin in come up less often than those between: does "
                 "rounding do that, or a distribution that is not uniform?"
             )
     for name, ratio in ratios.items():
         if ratio[-1] > 1.3 and ratio[-1] == ratio.max():
-            return (
+            raise Mistake(
                 f"The last {name} for a crop to begin in comes up {ratio[-1]:.1f} times as often as it should: draw "
                 "only places that fit, and move none back from beyond the edge."
             )
     name, ratio = max(ratios.items(), key=lambda item: np.abs(item[1] - 1).max())
     worst = int(np.abs(ratio - 1).argmax())
-    return (
+    raise Mistake(
         f"Not every place is equally likely: a crop begins in {name} {worst} in {ratio[worst] / len(ratio):.0%} of the "
         f"draws, where {1 / len(ratio):.0%} is asked for."
     )
@@ -620,22 +482,17 @@ def training_pipeline(answer) -> None:
     _check_order(first, second, n)
 
 
-def _epoch(dataset, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _epoch(dataset, n: int) -> list[list[np.ndarray]]:
     """The batches of one epoch, or a few more of a dataset that goes on."""
     batches, found = [], 0
     try:
         for pair in dataset:
-            images, labels = (np.asarray(part) for part in pair)
-            _check_ranks(images, labels)
-            batches.append((images, labels))
-            found += len(images)
+            batches.append([np.asarray(part) for part in pair])
+            found += len(np.atleast_1d(batches[-1][0]))
             if max(found, len(batches)) > n:
                 break
-    except Mistake:
-        raise
     except Exception as error:
-        text = textwrap.shorten(str(error), 200)
-        raise Mistake(f"Going through the dataset raises {type(error).__name__}: {text}") from None
+        raise Mistake(f"Going through the dataset raises {type(error).__name__}: {plain(error)}") from None
     return batches
 
 
@@ -665,15 +522,16 @@ SCALES = {  # diagnosis, none for the right scale: how to undo it
 }
 
 
-def _numbers_of(batches: list[tuple[np.ndarray, np.ndarray]], case: Mapping) -> list[np.ndarray]:
+def _numbers_of(batches: list[list[np.ndarray]], case: Mapping) -> list[np.ndarray]:
     """The images' numbers in each batch, all else being right."""
     stored, n, batch = case["images"], len(case["images"]), case["batch"]
     if not batches:
         raise Mistake("The dataset is empty.")
-    sizes = [len(images) for images, _ in batches]
-    for images, _ in batches:
+    for images, labels in batches:
+        _check_ranks(images, labels)
         if images.shape[1:] != stored.shape[1:]:
             raise Mistake(f"The images have shape {images.shape[1:]}, where {stored.shape[1:]} is asked for.")
+    sizes = [len(images) for images, _ in batches]
     if sizes[0] == n:
         raise Mistake(f"All {n:,} images come in one batch: make batches of {batch}.")
     if max(sizes) != batch:
@@ -713,16 +571,16 @@ def _unscaled(images: np.ndarray, stored: np.ndarray) -> np.ndarray:
         found = _found(undo(images.astype(float)), stored)
         if found is not None and diagnosis:
             raise Mistake(diagnosis)
-        if found is not None and images.dtype == np.float32:
-            return found
         if found is not None:
             break
     if images.dtype != np.float32:
         raise Mistake(f"The images are {images.dtype}, where float32 is asked for.")
-    raise Mistake(
-        f"The images hold values from {images.min():.3g} to {images.max():.3g}, and they are not the stored ones "
-        "divided by 255."
-    )
+    if found is None:
+        raise Mistake(
+            f"The images hold values from {images.min():.3g} to {images.max():.3g}, and they are not the stored ones "
+            "divided by 255."
+        )
+    return found
 
 
 def _found(pixels: np.ndarray, stored: np.ndarray) -> np.ndarray | None:

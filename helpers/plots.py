@@ -9,7 +9,7 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 
 import matplotlib.figure
 import matplotlib.pyplot as plt
@@ -906,14 +906,10 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
         shapes.append([check_integer(f"layers[{index}]", side, 1) for side in shape])
         sizes.append(_box_size(shapes[-1]))
     wide, high, deep = np.array(sizes).T
-    for characters in (14, 10, 8, 6):  # the widest texts that fit
-        above = [_wrapped(label, characters) for label, _ in layers]
-        below = [_shape_text(shape, max(characters, 7)) for shape in shapes]
-        over, under = _text_sizes(above), _text_sizes(below)
-        slots = np.max([wide + deep, over[:, 0], under[:, 0]], axis=0) + 0.17
-        if slots.sum() <= WIDEST:
-            break
-    else:
+    above, below = [label.strip() for label, _ in layers], list(map(size_text, shapes))
+    over, under = _text_sizes(above), _text_sizes(below)
+    slots = np.max([wide + deep, over[:, 0], under[:, 0]], axis=0) + 0.17
+    if slots.sum() > WIDEST:
         raise ValueError(
             f"layers: got {len(layers)} that need {slots.sum():.1f} inches, expected at most {WIDEST}; shorten them"
         )
@@ -961,22 +957,16 @@ def plot_graph(model, title: str | None = None) -> Figure:
     for before in parents:
         columns.append(1 + max((columns[parent] for parent in before), default=-1))
     rows, lanes = _rows(parents, columns)
-    shapes = [tuple(node.outputs[0].shape[1:]) for node in nodes]
-    changed = [{shapes[parent] for parent in before} != {shape} for shape, before in zip(shapes, parents, strict=True)]
+    shapes = [size_text(node.outputs[0].shape[1:]) for node in nodes]
+    new = [{shapes[parent] for parent in before} != {shape} for shape, before in zip(shapes, parents, strict=True)]
+    below = [shape * is_new for shape, is_new in zip(shapes, new, strict=True)]
     texts, kinds = zip(*map(_box_text, nodes), strict=True)
-    for characters, gap in ((12, 0.34), (8, 0.24), (5, 0.17)):  # the widest that fit
-        inside = [_wrapped(text, characters) for text in texts]
-        below = [
-            _shape_text(shape, max(7, characters)) if is_new else ""
-            for shape, is_new in zip(shapes, changed, strict=True)
-        ]
-        boxes, notes = _text_sizes(inside) + 0.1, _text_sizes(below)
-        widths = np.zeros(max(columns) + 1)
-        np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
-        width = (widths + gap).sum()
-        if width <= WIDEST:
-            break
-    else:
+    boxes, notes = _text_sizes(texts) + 0.1, _text_sizes(below)
+    widths = np.zeros(max(columns) + 1)
+    np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
+    gap = 0.34 if (widths + 0.34).sum() <= WIDEST else 0.24
+    width = (widths + gap).sum()
+    if width > WIDEST:
         raise ValueError(
             f"model: got {len(widths)} layers in a row that need {width:.1f} inches, expected at most {WIDEST}; "
             "draw a part of it"
@@ -989,7 +979,7 @@ def plot_graph(model, title: str | None = None) -> Figure:
     middles = -(np.cumsum(over) + np.r_[0, np.cumsum(under)[:-1]])
     figure, ax = _sheet(width, middles[-1] - under[-1], 0, title)
     centres = [(lefts[column] + widths[column] / 2, middles[row]) for column, row in zip(columns, rows, strict=True)]
-    for centre, box, text, kind, shape in zip(centres, boxes, inside, kinds, below, strict=True):
+    for centre, box, text, kind, shape in zip(centres, boxes, texts, kinds, below, strict=True):
         ax.add_patch(Rectangle(centre - box / 2, *box, facecolor=KINDS[kind], edgecolor="#333333", linewidth=0.8))
         ink = _ink(np.array(to_rgb(KINDS[kind]))).item()
         ax.text(*centre, text, ha="center", va="center", fontsize=FONT, color=ink)
@@ -999,7 +989,7 @@ def plot_graph(model, title: str | None = None) -> Figure:
     for (start, end), lane in lanes.items():
         first, last = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
         _draw_arrow(ax, _route(first, last, middles[lane], lefts[columns[start] + 1] - gap, lefts[columns[end]], gap))
-    figure.alt = descriptions.graph(texts, list(map(size_text, shapes)), parents, title)
+    figure.alt = descriptions.graph(texts, shapes, parents, title)
     return figure
 
 
@@ -1029,18 +1019,6 @@ def _text_sizes(texts: Sequence[str]) -> np.ndarray:
     """Widths and heights in inches of texts of some lines."""
     lines = [text.split("\n") if text else [] for text in texts]
     return np.array([(_widest(own, FONT), len(own) * 1.2 * FONT / 72) for own in lines])
-
-
-def _wrapped(text: str, characters: int) -> str:
-    """A text in lines of at most so many characters, but no word cut."""
-    wrap = partial(textwrap.fill, width=characters, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(map(wrap, str(text).split("\n")))
-
-
-def _shape_text(shape: Sequence[int], characters: int) -> str:
-    """A shape in one line of at most so many characters, or cut before the last ×."""
-    text = size_text(shape)
-    return text if len(text) <= characters else "\n×".join(text.rsplit("×", 1))
 
 
 def _sheet(width: float, low: float, high: float, title: str | None):

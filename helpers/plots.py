@@ -1336,11 +1336,9 @@ def _frame(tile: np.ndarray, box: Sequence[float], thickness: int, colour: str) 
     high, wide = tile.shape[:2]
     edges = np.clip(np.rint([top, top + height, left, left + width]), 0, [high, high, wide, wide])
     top, bottom, left, right = edges.astype(int)
-    inside = tile[top:bottom, left:right].copy()
-    tile[top:bottom, left:right] = to_rgb(colour)
-    hole = np.s_[thickness : len(inside) - thickness, thickness : inside.shape[1] - thickness]
-    if min(inside.shape[:2]) > 2 * thickness:
-        tile[top:bottom, left:right][hole] = inside[hole]
+    inside = tile[top:bottom, left:right]
+    for edge in (np.s_[:thickness], np.s_[-thickness:], np.s_[:, :thickness], np.s_[:, -thickness:]):
+        inside[edge] = to_rgb(colour)
 
 
 def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:

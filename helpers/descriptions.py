@@ -32,25 +32,23 @@ def images(
         counted = [f"{title} ({count})" for title, count in Counter(titles or []).items() if title]
         shown = f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
         return text + f"{shown}Values {_range(np.concatenate([array.ravel() for array in arrays]))}."
-    titles = titles or [""] * len(arrays)
     ranges = [_range(array) for array in arrays]
     shared = len(arrays) > 1 and len(set(ranges)) == 1
     parts = []
-    for index, title in enumerate(titles):
-        frames = _boxes("box", boxes[index]) + _boxes("true box", true_boxes[index])
+    for index, title in enumerate(titles or [""] * len(arrays)):
         own = [] if shared else [f"values {ranges[index]}"]
-        parts.append(f"{title or index + 1}" + ": " * bool(own + frames) + ", ".join(own + frames))
+        own += _boxes("box", boxes[index]) + _boxes("true box", true_boxes[index])
+        parts.append(f"{title or index + 1}" + ": " * bool(own) + ", ".join(own))
     return text + _sentence(parts) + (f" Values {ranges[0]} in each." if shared else "")
 
 
 def pixels(arrays: Sequence[np.ndarray], titles: Sequence[str] | None, frames: Sequence) -> str:
     """Of pictures with their numbers written in."""
-    parts = []
-    for index, array in enumerate(arrays):
-        name = titles[index] if titles else _pictures("image", [array])
-        frame = frames[index] if index < len(frames) else None
-        parts.append(", ".join([f"{name}: {_numbers(array)}", *_boxes("framed", [frame] if frame else [])]))
-    return _sentence(parts)
+    names = titles or [_pictures("image", [array]) for array in arrays]
+    return _sentence(
+        ", ".join([f"{name}: {_numbers(array)}", *_boxes("framed", [frame] if frame else [])])
+        for name, array, frame in zip(names, arrays, frames, strict=True)
+    )
 
 
 def filters(kernel: np.ndarray, titles: Sequence[str] | None) -> str:
@@ -147,11 +145,11 @@ def table(values: np.ndarray, row_names: Sequence[str], column_names: Sequence[s
     return text + _sentence(ends)
 
 
-def timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], title: str | None) -> str:
+def timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """Of `plots.plot_timeline`, of pieces of work in seconds."""
     times = np.array([piece for work in lanes.values() for piece in work])
     whole = 1000 * (times.max() - times.min())
-    return f"{_title(title)}Who worked when, {number_text(whole)} ms in all. " + _sentence(
+    return f"Who worked when, {number_text(whole)} ms in all. " + _sentence(
         f"{name}: {_counted(len(work), 'piece')}, busy {number_text(1000 * sum(end - start for start, end in work))} ms"
         for name, work in lanes.items()
     )

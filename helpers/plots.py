@@ -10,12 +10,11 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 
 import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import Normalize, to_hex, to_rgb
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
@@ -28,6 +27,9 @@ from .validation import check_array, check_integer, number_text, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Of the classes of a mask: none for the first, then the palette's without black, then the same, lighter.
+CLASS_COLOURS = np.array([to_rgb(colour) for colour in ("white", *PALETTE[:-1], "#F0E442")])
+CLASS_COLOURS = np.concatenate([CLASS_COLOURS, 0.5 + 0.5 * CLASS_COLOURS[1:]])
 SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
 SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
 HIGHLIGHT, TRUTH = PALETTE[4], PALETTE[5]
@@ -37,9 +39,18 @@ FRAME = 0.022  # inches: two dots of the screen
 MOST_MAPS = 512
 WIDEST = 13  # inches, of a drawing of a network
 FONT = 9  # points, of the words in such a drawing and beside bubbles
-# A shape for each group of bubbles, its area as a share of a square of side 1, and how far it reaches from the middle.
-MARKERS = (("o", math.pi / 4, 0.5), ("s", 1, 0.5), ("^", 0.5, 0.5), ("D", 1, 0.71), ("v", 0.5, 0.5))
+MOST_GROUPS = 5  # of bubbles
+MOST_LAYERS = 40  # of a graph
 KINDS = {"weights": PALETTE[0], "pool": PALETTE[4], "element": PALETTE[5], "join": PALETTE[3], "other": "#DDDDDD"}
+# In a graph: words of layers' names as they are written, and the kind of a layer with such a word
+SHORT = {
+    "batch normalization": "norm", "normalization": "norm", "pooling": "pool", "zero padding": "pad", "re lu": "ReLU",
+    "input layer": "input", "concatenate": "concat",
+}  # fmt: skip
+KIND_OF = {
+    "conv": "weights", "dense": "weights", "pool": "pool", "norm": "element", "ReLU": "element",
+    "activation": "element",
+}  # fmt: skip
 
 
 class Figure(matplotlib.figure.Figure):
@@ -83,8 +94,7 @@ def show_images(
     Raises
     ------
     ValueError
-        For no images, too few or too many titles, row titles or boxes, a wrong rank, NaN, RGB values out of range, or a
-        box that is not four finite numbers with a positive height and width.
+        For no images, a wrong rank or number of titles or boxes, NaN, RGB values out of range, or a box without area.
     """
     if not isinstance(images, (list, tuple)):
         shape = np.shape(images)
@@ -92,14 +102,11 @@ def show_images(
             raise ValueError(
                 f"images: got one image or a number, of shape {shape}, expected a list or a batch (n, h, w, c)"
             )
-    arrays = [_image(f"images[{index}]", image) for index, image in enumerate(images)]
-    if not arrays:
-        raise ValueError("images: got none, expected at least one")
+    arrays = _checked_images(images)
     titles = _checked_titles(titles, len(arrays))
     columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
-    rows = math.ceil(len(arrays) / columns)
-    if row_titles is not None and len(row_titles) != rows:
-        raise ValueError(f"row_titles: got {len(row_titles)}, expected {rows}, one for each row")
+    if row_titles is not None:
+        _check_length("row_titles", row_titles, math.ceil(len(arrays) / columns), "one for each row")
     truths = _checked_boxes("true_boxes", true_boxes, len(arrays))
     guesses = _checked_boxes("boxes", boxes, len(arrays))
     frames = [
@@ -110,7 +117,7 @@ def show_images(
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
     signed_limit = max((_largest(array) for array in floats if array.min() < 0), default=0)
     grey_limit = max((_largest(array) for array in floats if array.min() >= 0), default=0)
-    tiles, captions = [], []
+    tiles = []
     for index, array in enumerate(arrays):
         if array.ndim == 3:
             tiles.append(_rgb(f"images[{index}]", array))
@@ -120,13 +127,11 @@ def show_images(
             tiles.append(_colours(array, SIGNED, -signed_limit, signed_limit))
         else:
             tiles.append(_colours(array, GREY, 0, grey_limit))
-        captions.append(f"{number_text(array.min())} … {number_text(array.max())}")
-    if len(arrays) > 16:
-        low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
-        figure = _grid(tiles, columns, titles, frames=frames, row_titles=row_titles)
-        figure.supxlabel(f"values {number_text(low)} … {number_text(high)}", fontsize=9, color="#555555")
-    else:
-        figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
+    captions = [_range(array) for array in arrays] if len(arrays) <= 16 else None
+    figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
+    if captions is None:
+        ends = [(array.min(), array.max()) for array in arrays]
+        figure.supxlabel(f"values {_range(np.array(ends))}", fontsize=9, color="#555555")
     figure.alt = descriptions.images(arrays, columns, titles, row_titles, guesses, truths)
     return figure
 
@@ -152,9 +157,8 @@ def overlay(images, maps) -> np.ndarray:
     ValueError
         For another rank or number of channels, NaN, values out of range, or maps that do not go with the images.
     """
-    images, maps = check_array("images", images, (4,)), check_array("maps", maps, (3,))
-    count, height, width = images.shape[:3]
-    grey = _grey("images", images)
+    grey, maps = _grey(images), check_array("maps", maps, (3,))
+    count, height, width = grey.shape
     if len(maps) != count or maps.shape[1] > height or maps.shape[2] > width:
         came = f"{len(maps)} of {size_text(maps.shape[1:])}"
         raise ValueError(f"maps: got {came}, expected {count} of at most {height}×{width}, as the images")
@@ -162,8 +166,8 @@ def overlay(images, maps) -> np.ndarray:
         raise ValueError(f"maps: got {number_text(maps.min())}, expected no negative values")
     shares = [(heat / (heat.max() or 1)).astype(np.float32) for heat in maps]
     heat = np.array([Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR) for share in shares])
-    opacity = 0.75 * heat[..., None]  # never 1: the image is to be seen through the hottest places too
-    return np.clip((1 - opacity) * grey[..., None] + opacity * _colours(heat, HEAT, 0, 1), 0, 1)
+    # Never opaque: the image is to be seen through the hottest places too.
+    return np.clip(_tinted(grey, _colours(heat, HEAT, 0, 1), 0.75 * heat), 0, 1)
 
 
 def paint(images, masks) -> np.ndarray:
@@ -174,7 +178,7 @@ def paint(images, masks) -> np.ndarray:
     images
         A batch ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1. They turn grey.
     masks
-        ``(n, h, w)``, whole numbers from 0. Class 0 stays grey; the others have the colours of `class_colours`.
+        ``(n, h, w)``, whole numbers from 0 to 14. Class 0 stays grey.
 
     Returns
     -------
@@ -186,27 +190,15 @@ def paint(images, masks) -> np.ndarray:
     ValueError
         For another rank or number of channels, NaN, values out of range, or masks that do not go with the images.
     """
-    images, masks = check_array("images", images, (4,)), check_array("masks", masks, (3,))
-    if masks.shape != images.shape[:3]:
-        raise ValueError(
-            f"masks: got {len(masks)} of {size_text(masks.shape[1:])}, expected {len(images)} of "
-            f"{size_text(images.shape[1:3])}, as the images"
-        )
+    grey, masks = _grey(images), check_array("masks", masks, (3,))
+    if masks.shape != grey.shape:
+        came, expected = (f"{len(batch)} of {size_text(batch.shape[1:])}" for batch in (masks, grey))
+        raise ValueError(f"masks: got {came}, expected {expected}, as the images")
     if masks.dtype.kind not in "biu" or masks.min() < 0:
         raise ValueError(f"masks: got {masks.dtype} from {number_text(masks.min())}, expected whole numbers from 0")
-    grey = _grey("images", images)[..., None]
-    tints = np.array([to_rgb(colour) for colour in class_colours(int(masks.max()) + 1)])[masks.astype(int)]
-    return np.where(masks[..., None] > 0, 0.45 * grey + 0.55 * tints, np.repeat(grey, 3, axis=-1))
-
-
-def class_colours(count: int) -> list[str]:
-    """A colour for each class of a mask: grey for class 0, then the palette's without black, then again, lighter."""
-    others = [*PALETTE[:-1], "#F0E442"]
-    lighter = [to_hex(0.5 + 0.5 * np.array(to_rgb(colour))) for colour in others]
-    check_integer("count", count, 1)
-    if count > 1 + 2 * len(others):
-        raise ValueError(f"count: got {count}, expected at most {1 + 2 * len(others)}")
-    return ["#999999", *others, *lighter][:count]
+    if masks.max() >= len(CLASS_COLOURS):
+        raise ValueError(f"masks: got class {masks.max()}, expected at most {len(CLASS_COLOURS) - 1}")
+    return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.55 * (masks > 0))
 
 
 def show_pixels(
@@ -233,12 +225,9 @@ def show_pixels(
     """
     if not isinstance(images, (list, tuple)):
         images = [images]
-    arrays = [_image(f"images[{index}]", image) for index, image in enumerate(images)]
-    if not arrays:
-        raise ValueError("images: got none, expected at least one")
-    widths = [array.shape[1] for array in arrays]
-    heights = [array.shape[0] for array in arrays]
-    if max(array.ndim for array in arrays) > 2 or sum(widths) > 32 or max(heights) > 32:
+    arrays = _checked_images(images)
+    width, height = sum(array.shape[1] for array in arrays), max(map(len, arrays))
+    if max(array.ndim for array in arrays) > 2 or max(width, height) > 32:
         sizes = ", ".join(size_text(array.shape) for array in arrays)
         raise ValueError(f"images: got {sizes}, expected one channel each and at most 32×32 together")
     titles = _checked_titles(titles, len(arrays))
@@ -247,10 +236,11 @@ def show_pixels(
             f"highlight: got {highlight}, expected (row, column, height, width) inside {size_text(arrays[0].shape)}"
         )
     everything = np.concatenate([array.ravel() for array in arrays])
-    return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, [highlight])
+    frames = [highlight, *[None] * (len(arrays) - 1)]
+    return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, frames)
 
 
-def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int = 1) -> Figure:
+def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
     """Draw input, kernel and output side by side; small ones with their numbers.
 
     Parameters
@@ -258,9 +248,7 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int 
     x, kernel, y
         Input (padded already, if it is), kernel and output, each ``(h, w)``.
     at
-        ``(row, column)`` of an output value; it and the window that it came from are framed.
-    stride
-        The stride that made `y`.
+        ``(row, column)`` of an output value; it and the window that it came from, with stride 1, are framed.
 
     Raises
     ------
@@ -269,33 +257,29 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0), stride: int 
     """
     panels = [check_array(name, value, (2,)) for name, value in (("x", x), ("kernel", kernel), ("y", y))]
     x, kernel, y = panels
-    row, column = at
-    if not (0 <= row < y.shape[0] and 0 <= column < y.shape[1]):
+    if not _is_inside((*at, 1, 1), y):
         raise ValueError(f"at: got {at}, expected a place inside y of shape {y.shape}")
-    stride = check_integer("stride", stride, 1)
-    window = (row * stride, column * stride, *kernel.shape)
-    if window[0] + window[2] > x.shape[0] or window[1] + window[3] > x.shape[1]:
+    window = (*at, *kernel.shape)
+    if not _is_inside(window, x):
         raise ValueError(f"at: got {at}, whose window leaves x of shape {x.shape}")
 
     titles = [f"input {size_text(x.shape)}", f"kernel {size_text(kernel.shape)}", f"output {size_text(y.shape)}"]
     if max(x.shape) <= 12:
         scales = [_scale(panel, GREY) for panel in panels]
-        return _number_panels(panels, scales, titles, [window, None, (row, column, 1, 1)])
+        return _number_panels(panels, scales, titles, [window, None, (*at, 1, 1)])
     # A kernel on a photograph would be a dot at the photograph's scale: give it at least a fifth of its width.
     widths = [x.shape[1], max(kernel.shape[1], x.shape[1] // 5), y.shape[1]]
     height = x.shape[0] * (WIDTH - 0.8) / sum(widths)
     figure = _figure(WIDTH, height + 0.6)
     for ax, panel, title in zip(figure.subplots(1, 3, width_ratios=widths), panels, titles, strict=True):
         ax.imshow(_colours(panel, *_scale(panel, GREY)), interpolation="nearest")
-        ax.set_title(f"{title}\n{number_text(panel.min())} … {number_text(panel.max())}", fontsize=9)
+        ax.set_title(f"{title}\n{_range(panel)}", fontsize=9)
         ax.axis("off")
-    figure.alt = descriptions.pixels(panels, titles, [])
+    figure.alt = descriptions.pixels(panels, titles, [None] * 3)
     return figure
 
 
-def plot_filters(
-    kernel, *, channel: int | None = None, titles: Sequence[str] | None = None, columns: int | None = None
-) -> Figure:
+def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     """Draw the filters of a convolution, white at zero, all on one scale.
 
     Parameters
@@ -303,16 +287,13 @@ def plot_filters(
     kernel
         ``(h, w)``, ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer.
         With several input channels, up to 32, each has a row and each filter a column.
-    channel
-        Draw the filters' weights for this input channel only.
     titles
         One for each picture.
 
     Raises
     ------
     ValueError
-        For a layer without weights, another rank, an unknown channel, NaN, a wrong number of titles, or more than
-        512 pictures.
+        For a layer without weights, another rank, NaN, a wrong number of titles, or more than 512 pictures.
     """
     if hasattr(kernel, "get_weights"):
         weights = kernel.get_weights()
@@ -324,28 +305,20 @@ def plot_filters(
         array = array[..., None]
     if array.ndim == 3:
         array = array[:, :, None, :]
-    if channel is not None:
-        if check_integer("channel", channel, 0) >= array.shape[2]:
-            raise ValueError(f"channel: got {channel}, expected 0 to {array.shape[2] - 1}")
-        array = array[:, :, [channel], :]
     height, width, inputs, filters = array.shape
     _check_count("kernel", inputs * filters)
     titles = _checked_titles(titles, inputs * filters)
     limit = _largest(array)
     maps = array.transpose(2, 3, 0, 1).reshape(inputs * filters, height, width)
     tiles = _colours(maps, SIGNED, -limit, limit)
-    if columns is None and inputs > 1 and max(inputs, filters) <= 32:
-        columns = filters
-    columns = _columns(len(tiles)) if columns is None else check_integer("columns", columns, 1)
-    figure = _grid(tiles, columns, titles)
+    is_table = inputs > 1 and max(inputs, filters) <= 32
+    figure = _grid(tiles, filters if is_table else _columns(len(tiles)), titles)
     _colourbar(figure, SIGNED, -limit, limit)
     figure.alt = descriptions.filters(array, titles)
     return figure
 
 
-def plot_feature_maps(
-    maps, *, each: bool = False, titles: Sequence[str] | None = None, columns: int | None = None
-) -> Figure:
+def plot_feature_maps(maps, *, each: bool = False, titles: Sequence[str] | None = None) -> Figure:
     """Draw the feature maps of one image; those that are all 0, and other constant ones, are marked.
 
     Parameters
@@ -379,7 +352,7 @@ def plot_feature_maps(
         tiles = _colours(separate, *shared)
     lowest, highest = separate.min(axis=(1, 2)), separate.max(axis=(1, 2))
     marks = ["" if low < high else "constant" if high else "all 0" for low, high in zip(lowest, highest, strict=True)]
-    columns = _columns(count) if columns is None else check_integer("columns", columns, 1)
+    columns = _columns(count)
     alt = descriptions.feature_maps(array, titles)
     if titles is None:
         # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.
@@ -417,14 +390,13 @@ def plot_lines(
     Raises
     ------
     ValueError
-        For no curve, a curve whose length is not that of `x`, another `log`, or an `x` that a logarithmic axis cannot
-        show.
+        For no curve, one that is not as long as `x`, another `log`, or an `x` that a logarithmic axis cannot show.
     """
     if log not in ("", "x", "xy"):
         raise ValueError(f"log: got {log!r}, expected '', 'x' or 'xy'")
     x = check_array("x", x, (1,))
-    if log and x.min() <= 0:
-        raise ValueError(f"x: got {number_text(x.min())}, expected more than 0 on a logarithmic axis")
+    if log:
+        _check_positive("x", x)
     if not lines:
         raise ValueError("lines: got none, expected at least one curve")
     figure = _figure(WIDTH * 0.8, 3.6)
@@ -436,8 +408,7 @@ def plot_lines(
         ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
     _set_positions(ax, x, bool(log))
     ax.set(xlabel=x_label, ylabel=y_label, title=title, yscale="log" if log == "xy" else "linear")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    _tidy(ax)
     if len(lines) > 1:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
     figure.alt = descriptions.curves(x, lines, x_label, y_label, title, log)
@@ -473,12 +444,12 @@ def plot_panels(
     Raises
     ------
     ValueError
-        For no panels or curves, curves that are not two rows as long as `x`, negative spreads, infinity, levels of
-        other panels, or an `x` that a logarithmic axis cannot show.
+        For no panels or curves, wrong lengths, negative spreads, infinity, levels of other panels, or an `x` that a
+        logarithmic axis cannot show.
     """
     x = check_array("x", x, (1,)).astype(float)
-    if log and x.min() <= 0:
-        raise ValueError(f"x: got {number_text(x.min())}, expected more than 0 on a logarithmic axis")
+    if log:
+        _check_positive("x", x)
     if not panels or not all(panels.values()):
         raise ValueError("panels: got none, or one without curves, expected at least one curve in each")
     for title, label, pair in [(title, *curve) for title, curves in panels.items() for curve in curves.items()]:
@@ -497,7 +468,7 @@ def plot_panels(
     gaps = np.diff(np.unique(places))
     step = min(0.012 * max(columns, 2) * gaps.sum(), 0.6 * gaps.min() / len(labels)) if len(gaps) else 0.02
 
-    in_a_row = max(1, int((width - 0.2) / (max(_text_width(label, 10) for label in labels) + 0.7)))
+    in_a_row = max(1, int((width - 0.2) / (_widest(labels, 10) + 0.7)))
     figure = _figure(width, 2.7 * rows + 0.3 + 0.22 * math.ceil(len(labels) / in_a_row))
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     bars = {}
@@ -516,8 +487,7 @@ def plot_panels(
         ax.tick_params(labelbottom=is_lowest)
         ax.set(xlabel=x_label if is_lowest else None, ylabel=y_label if index % columns == 0 else None)
         ax.set_title(textwrap.fill(title, int(11 * width / columns)), fontsize=10)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        _tidy(ax)
     for ax in axes[len(panels) :]:
         ax.remove()
     figure.legend([bars[label] for label in labels], labels, loc="outside lower center", ncols=in_a_row, frameon=False)
@@ -540,14 +510,13 @@ def plot_bars(
     Raises
     ------
     ValueError
-        For no values, NaN, values that are not positive on a logarithmic axis, errors that are negative or of other
-        labels.
+        For no values, NaN, values that a logarithmic axis cannot show, errors that are negative or of other labels.
     """
     if not values:
         raise ValueError("values: got none, expected at least one bar")
     lengths = check_array("values", list(values.values()), (1,)).tolist()
-    if log and min(lengths) <= 0:
-        raise ValueError(f"values: got {min(lengths)}, expected more than 0 on a logarithmic axis")
+    if log:
+        _check_positive("values", lengths)
     spread = None
     if errors is not None:
         if list(errors) != list(values):
@@ -614,8 +583,7 @@ def plot_history(history) -> Figure:
         ax.set(xlabel="epoch", ylabel="accuracy" if "acc" in name else name.replace("_", " "))
         ax.set_xlim(0.5, epochs + 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        _tidy(ax)
     if best is not None:
         figure.suptitle(f"best epoch {best + 1}, validation loss {number_text(watched[best])}", fontsize=11)
     handles, labels = figure.axes[0].get_legend_handles_labels()  # Keras records the loss wherever it records a metric
@@ -644,11 +612,9 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     count = len(matrix)
     if matrix.shape != (count, count):
         raise ValueError(f"matrix: got {size_text(matrix.shape)}, expected as many rows as columns")
-    if matrix.min() < 0 or (matrix != np.rint(matrix)).any():
-        odd = matrix[(matrix < 0) | (matrix != np.rint(matrix))][0]
+    for odd in matrix[(matrix < 0) | (matrix != np.rint(matrix))]:
         raise ValueError(f"matrix: got {number_text(odd)}, expected counts, whole and not negative")
-    if len(class_names) != count:
-        raise ValueError(f"class_names: got {len(class_names)}, expected {count}, one for each row")
+    _check_length("class_names", class_names, count, "one for each row")
 
     # The diagonal is grey: coloured it would drown the errors, which are what to look at.
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -656,30 +622,17 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     limit = _largest(shares)
     colours = _colours(shares, ERRORS, 0, limit)
     colours[np.eye(count, dtype=bool)] = 0.85
+    numbers = [[f"{number:.0f}" if number and count <= 20 else "" for number in row] for row in matrix]
     names = [str(name) for name in class_names]
     font = max(4, min(9, 300 / count))
-    name_room = max(_text_width(name, font) for name in names)
-    cell = min(0.6, 5 / count, (WIDTH - 1.8 - name_room) / count)
-    is_wide = name_room > 0.9 * cell
-    figure = _figure(
-        max(3.2, count * cell + name_room + 1.7), max(2.4, count * cell + (name_room if is_wide else 0.2) + 0.6)
-    )
+    beside = _widest(names, font)
+    cell = min(0.6, 5 / count, (WIDTH - 1.8 - beside) / count)
+    below = beside if beside > 0.9 * cell else 0.2
+    figure = _figure(max(3.2, count * cell + beside + 1.7), max(2.4, count * cell + below + 0.6))
     figure.set_layout_engine("compressed")  # with a square and a bar beside it, "constrained" cuts a label off
     ax = figure.add_subplot()
-    ax.imshow(colours, interpolation="nearest")
-    if count <= 20:
-        ink = _ink(colours)
-        for row, column in np.argwhere(matrix):
-            text = f"{matrix[row, column]:.0f}"
-            number_font = min(11, 72 * cell / (0.65 * len(text) + 0.7))
-            ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=ink[row, column])
-    ax.set_xticks(range(count), labels=names, fontsize=font, rotation=90 if is_wide else 0)
-    ax.set_yticks(range(count), labels=names, fontsize=font)
-    ax.tick_params(length=0)
-    ax.set_xticks(np.arange(0.5, count - 1), minor=True)
-    ax.set_yticks(np.arange(0.5, count - 1), minor=True)
-    ax.grid(which="minor", color="#cccccc", linewidth=0.5)
-    ax.tick_params(which="minor", length=0)
+    _draw_table(ax, colours, numbers, cell)
+    _name_cells(ax, names, names, cell, font)
     ax.set(xlabel="predicted class", ylabel="true class")
     _colourbar(figure, ERRORS, 0, 100 * limit)
     figure.axes[1].set_ylabel("errors, % of the true class", fontsize=8)
@@ -688,17 +641,9 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
 
 
 def plot_heat_map(
-    values,
-    *,
-    row_names: Sequence[str],
-    column_names: Sequence[str],
-    x_label: str,
-    y_label: str,
-    title: str | None = None,
-    low: float = 0,
-    high: float = 1,
+    values, *, row_names: Sequence, column_names: Sequence, x_label: str, y_label: str, title: str | None = None
 ) -> Figure:
-    """Draw a table of numbers, each in a cell coloured by its value.
+    """Draw a table of numbers from 0 to 1, each in a cell coloured by its value.
 
     Parameters
     ----------
@@ -706,46 +651,31 @@ def plot_heat_map(
         ``(rows, columns)``.
     row_names, column_names
         One for each row and column.
-    low, high
-        The values at the two ends of the colours.
 
     Raises
     ------
     ValueError
-        For another rank, NaN, a wrong number of names, or `low` that is not below `high`.
+        For another rank, NaN, or a wrong number of names.
     """
     values = check_array("values", values, (2,))
-    named = {"row_names": row_names, "column_names": column_names}
-    for (name, names), expected in zip(named.items(), values.shape, strict=True):
-        if len(names) != expected:
-            raise ValueError(f"{name}: got {len(names)}, expected {expected}, as many as in values")
-    if not low < high:
-        raise ValueError(f"low: got {number_text(low)}, expected less than high, {number_text(high)}")
     rows, columns = values.shape
-    font = 9
-    beside, below = (max(_text_width(name, font) for name in names) for names in (row_names, column_names))
+    _check_length("row_names", row_names, rows, "as many as in values")
+    _check_length("column_names", column_names, columns, "as many as in values")
+    beside, below = _widest(row_names, FONT), _widest(column_names, FONT)
     cell = min(0.62, (WIDTH - 1.6 - beside) / columns)
-    is_wide = below > 0.95 * cell
-    height = rows * min(cell, 0.4) + (below if is_wide else 0.2) + (0.9 if title else 0.6)
+    height = rows * min(cell, 0.4) + (below if below > 0.9 * cell else 0.2) + (0.9 if title else 0.6)
     figure = _figure(columns * cell + beside + 1.6, height)
     ax = figure.add_subplot()
-    colours = _colours(values, SEQUENTIAL, low, high)
-    ax.imshow(colours, interpolation="nearest", aspect="auto")
-    ink = _ink(colours)
-    for row, column in np.ndindex(rows, columns):
-        text = f"{values[row, column]:.2f}".replace("-", "−")
-        number_font = min(10, 72 * cell / (0.65 * len(text) + 0.7))
-        ax.text(column, row, text, ha="center", va="center", fontsize=number_font, color=ink[row, column])
-    ax.set_xticks(range(columns), labels=column_names, fontsize=font, rotation=90 if is_wide else 0)
-    ax.set_yticks(range(rows), labels=row_names, fontsize=font)
-    ax.tick_params(length=0)
-    ax.set(xlabel=x_label, ylabel=y_label, title=title)
-    _colourbar(figure, SEQUENTIAL, low, high)
+    numbers = [[f"{value:.2f}".replace("-", "−") for value in row] for row in values]
+    _draw_table(ax, _colours(values, SEQUENTIAL, 0, 1), numbers, cell)
+    _name_cells(ax, row_names, column_names, cell, FONT)
+    ax.set(xlabel=x_label, ylabel=y_label, title=title, aspect="auto")
+    _colourbar(figure, SEQUENTIAL, 0, 1)
     figure.alt = descriptions.table(values, row_names, column_names, title)
     return figure
 
 
-def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], *, title: str | None = None) -> Figure:
+def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     """Draw who worked when: a lane for each worker, a bar for each piece of work, in turns of two colours.
 
     Parameters
@@ -765,7 +695,7 @@ def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], *, title: 
     if times.shape[1] != 2 or (times[:, 1] < times[:, 0]).any():
         raise ValueError("lanes: expected pairs (start, end), the end not before the start")
     origin = times.min()
-    figure = _figure(WIDTH, 0.5 * len(lanes) + (1.1 if title else 0.8))
+    figure = _figure(WIDTH, 0.5 * len(lanes) + 0.8)
     ax = figure.add_subplot()
     for lane, work in enumerate(lanes.values()):
         bars = [(1000 * (start - origin), 1000 * (end - start)) for start, end in work]
@@ -773,10 +703,9 @@ def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]], *, title: 
     ax.set_yticks(range(len(lanes)), labels=list(lanes))
     ax.invert_yaxis()
     ax.set_xlim(left=0)
-    ax.set(xlabel="milliseconds", title=title)
-    ax.grid(axis="x", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure.alt = descriptions.timeline(lanes, title)
+    ax.set(xlabel="milliseconds")
+    _tidy(ax, grid="x")
+    figure.alt = descriptions.timeline(lanes)
     return figure
 
 
@@ -800,10 +729,9 @@ def plot_calibration(confidence, correct) -> Figure:
     """
     confidence, correct = check_array("confidence", confidence, (1,)), check_array("correct", correct, (1,))
     if confidence.min() < 0 or confidence.max() > 1:
-        came = f"{number_text(confidence.min())} … {number_text(confidence.max())}"
-        raise ValueError(f"confidence: got values {came}, expected 0 to 1")
-    if not np.isin(correct, (0, 1)).all():
-        raise ValueError(f"correct: got {number_text(correct[~np.isin(correct, (0, 1))][0])}, expected True or False")
+        raise ValueError(f"confidence: got values {_range(confidence)}, expected 0 to 1")
+    for odd in correct[~np.isin(correct, (0, 1))]:
+        raise ValueError(f"correct: got {number_text(odd)}, expected True or False")
     if len(correct) != len(confidence):
         raise ValueError(f"correct: got {len(correct)} values, expected {len(confidence)}, as in confidence")
     steps = np.minimum((10 * confidence).astype(int), 9)  # 1.0 is in the last step
@@ -826,8 +754,7 @@ def plot_calibration(confidence, correct) -> Figure:
         )  # fmt: skip
     ax.tick_params(pad=7)  # a point in the corner is as large
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean confidence", ylabel="share correct")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    _tidy(ax)
     figure.alt = descriptions.calibration(means, shares, counts)
     return figure
 
@@ -859,7 +786,7 @@ def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[st
         if own.shape != (len(labels), 2):
             raise ValueError(f"panels[{title!r}]: got {size_text(own.shape)}, expected {len(labels)}×2, as labels")
     is_named = count <= len(SHAPES)
-    beside = max(_text_width(str(name), FONT) for name in class_names) + 0.6 if is_named else 0
+    beside = _widest(class_names, FONT) + 0.6 if is_named else 0
     side = min(3.4, (WIDTH - beside) / len(points))
     figure = _figure(side * len(points) + beside, max(side, 0.2 * count if is_named else 0) + 0.1)
     colours = PALETTE if is_named else plt.get_cmap(SEQUENTIAL)(np.linspace(0, 1, count))
@@ -890,97 +817,65 @@ def plot_bubbles(
     log: str = "",
     title: str | None = None,
 ) -> Figure:
-    """Draw labelled points, a colour and a shape for each group, and, where sizes are given, of that area.
+    """Draw labelled points, a colour and a shape for each group; where sizes are given, circles of that area.
 
     Parameters
     ----------
     groups
-        By the name of a group and the label of a point, its ``(x, y)`` or ``(x, y, size)``; at most five groups. Where
-        all `x` are whole and the axis is not logarithmic, so are the numbers along it.
+        By the name of a group and the label of a point, its ``(x, y)`` or ``(x, y, size)``; at most five groups.
     lines
         By text, the value of `y` of a dashed line across.
     log
-        Which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
+        ``"x"`` for a logarithmic axis.
 
     Raises
     ------
     ValueError
         For no points or too many groups, points that are not two or three finite numbers, sizes of some points only or
-        not above 0, another `log`, or values that a logarithmic axis cannot show.
+        not above 0, another `log`, or an `x` that a logarithmic axis cannot show.
     """
-    if log not in ("", "x", "y", "xy"):
-        raise ValueError(f"log: got {log!r}, expected '', 'x', 'y' or 'xy'")
-    if not 1 <= len(groups) <= len(MARKERS):
-        raise ValueError(f"groups: got {len(groups)}, expected 1 to {len(MARKERS)}")
+    if log not in ("", "x"):
+        raise ValueError(f"log: got {log!r}, expected '' or 'x'")
+    if not 1 <= len(groups) <= MOST_GROUPS:
+        raise ValueError(f"groups: got {len(groups)}, expected 1 to {MOST_GROUPS}")
+    owners = np.repeat(range(len(groups)), [len(points) for points in groups.values()])
     labels = [str(label) for points in groups.values() for label in points]
-    owners = np.array([index for index, points in enumerate(groups.values()) for _ in points], dtype=int)
     values = _points(groups)
-    for axis, shown in zip("xy", values.T, strict=False):
-        if axis in log and shown.min() <= 0:
-            raise ValueError(
-                f"groups: got {axis} = {number_text(shown.min())}, expected more than 0 on a logarithmic axis"
-            )
+    if log and values[:, 0].min() <= 0:
+        lowest = number_text(values[:, 0].min())
+        raise ValueError(f"groups: got x = {lowest}, expected more than 0 on a logarithmic axis")
     heights = {text: check_array(f"lines[{text!r}]", y, (0,)).item() for text, y in (lines or {}).items()}
-    for text, y in heights.items():
-        if "y" in log and y <= 0:
-            raise ValueError(f"lines[{text!r}]: got {number_text(y)}, expected more than 0 on a logarithmic axis")
-    shares = values[:, 2] / values[:, 2].max() if values.shape[1] == 3 else np.full(len(values), 0.007)
-    shape_areas, reaches = (np.array([marker[part] for marker in MARKERS])[owners] for part in (1, 2))
-    areas = shares * math.pi * 45**2 / shape_areas  # of the squares around them, in square points
-    radii = reaches * np.sqrt(areas)
+    is_sized = values.shape[1] == 3
+    diameters = 90 * np.sqrt(values[:, 2] / values[:, 2].max()) if is_sized else np.full(len(values), 8)  # points
+    looks = [{"marker": "o" if is_sized else SHAPES[index], "color": PALETTE[index]} for index in range(len(groups))]
 
     figure = _figure(WIDTH, 4.8)
     ax = figure.add_subplot()
-    for index, name in enumerate(groups):
-        own = owners == index
-        own = np.flatnonzero(own)[np.argsort(-areas[own], kind="stable")]  # small ones in front
-        ax.scatter(
-            *values[own, :2].T, s=areas[own], marker=MARKERS[index][0], label=name, linewidth=0.8, edgecolor="white",
-            color=PALETTE[index], alpha=0.75, zorder=3,
-        )  # fmt: skip
-    for axis in log:
-        _set_log(ax, axis)
-    if "x" not in log and np.array_equal(values[:, 0], np.rint(values[:, 0])):
-        low, high = values[:, 0].min(), values[:, 0].max()
-        ticks = MaxNLocator(integer=True, min_n_ticks=1).tick_values(low, high)
-        ax.set_xticks(ticks[(ticks >= low) & (ticks <= high) & (ticks == np.rint(ticks))])
+    order = np.argsort(-diameters, kind="stable")  # small ones in front
+    for index, look in enumerate(looks):
+        own = order[owners[order] == index]
+        ax.scatter(*values[own, :2].T, s=diameters[own] ** 2, lw=0.8, edgecolor="white", alpha=0.75, zorder=3, **look)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(lambda value, _: number_text(value))
+        ax.xaxis.set_minor_locator(LogLocator(subs=()))
+    else:
+        _set_positions(ax, values[:, 0], log=False)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(0.15, 0.3 if is_sized else 0.06)
+    _tidy(ax)
     if len(groups) > 1:
-        handles = [
-            Line2D([], [], linestyle="", marker=marker, markersize=8, color=colour)
-            for (marker, *_), colour in zip(MARKERS, PALETTE, strict=False)
-        ]
-        figure.legend(handles[: len(groups)], groups, loc="outside lower center", ncols=len(groups), frameon=False)
-    ends = []
+        handles = [Line2D([], [], linestyle="", markersize=8, **look) for look in looks]
+        figure.legend(handles, groups, loc="outside lower center", ncols=len(groups), frameon=False)
     for text, y in heights.items():
         ax.axhline(y, color="#555555", linestyle="--", linewidth=1.2, zorder=1)
-        end = ax.annotate(
+        ax.annotate(
             text, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize=FONT, color="#555555", annotation_clip=False,
         )  # fmt: skip
-        ends.append(end)
-    # Room for the largest bubble on every side and for labels on the right, then the labels, where the layout has put
-    # everything else.
-    figure.draw_without_rendering()
-    width, height = ax.bbox.size * 72 / DPI
-    pad = radii.max() + 8
-    ax.margins(y=pad / (height - 2 * pad))
-    scale = ax.xaxis.get_transform()
-    places = scale.transform(values[:, 0])
-    low, span = places.min(), np.ptp(places) or 1.0
-    ends_at = width - pad - radii - 8 - [72 * _text_size(label)[0] for label in labels]
-    unit = min(width - 2 * pad, *np.maximum(ends_at, 0.5 * width) / np.maximum((places - low) / span, 1e-9))
-    ax.set_xlim(scale.inverted().transform(low + span / unit * np.array([-pad, width - pad])))
-    figure.draw_without_rendering()
-    points = (ax.transData.transform(values[:, :2]) - ax.bbox.min) * 72 / DPI
-    rules = [(ax.transData.transform((ax.get_xlim()[0], y))[1] - ax.bbox.y0) * 72 / DPI for y in heights.values()]
-    lowest = -math.inf
-    for y, end in sorted(zip(rules, ends, strict=True), key=lambda pair: pair[0]):
-        lowest = max(y, lowest + 1.3 * FONT)  # texts of lines that are close are moved up
-        end.xyann = (4, lowest - y)
-    _place_labels(ax, labels, values, points, radii, owners == 0, rules)
+    figure.draw_without_rendering()  # lays out what there is: the labels go where it leaves room
+    _label_points(ax, labels, values[:, :2], diameters / 2, list(heights.values()))
     figure.alt = descriptions.bubbles(groups, x_label, y_label, heights, title)
     return figure
 
@@ -1010,40 +905,32 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
             raise ValueError(f"layers[{index}]: got shape {shape}, expected (height, width, channels) or (units,)")
         shapes.append([check_integer(f"layers[{index}]", side, 1) for side in shape])
         sizes.append(_box_size(shapes[-1]))
-    for characters in (14, 10, 8, 6):  # the widest texts that fit
-        above = [_wrapped(label, characters) for label, _ in layers]
-        below = [_wrapped(size_text(shape), max(characters, 7)) for shape in shapes]
-        slots = [
-            max(size[0] + size[2], _text_size(one)[0], _text_size(other)[0])
-            for size, one, other in zip(sizes, above, below, strict=True)
-        ]
-        gap = 0.17
-        width = sum(slots) + gap * len(slots)
-        if width <= WIDEST:
-            break
-    else:
+    wide, high, deep = np.array(sizes).T
+    above, below = [label.strip() for label, _ in layers], list(map(size_text, shapes))
+    over, under = _text_sizes(above), _text_sizes(below)
+    slots = np.max([wide + deep, over[:, 0], under[:, 0]], axis=0) + 0.17
+    if slots.sum() > WIDEST:
         raise ValueError(
-            f"layers: got {len(layers)} that need {width:.1f} inches, expected at most {WIDEST}; shorten them"
+            f"layers: got {len(layers)} that need {slots.sum():.1f} inches, expected at most {WIDEST}; shorten them"
         )
     pad = 0.07
-    highest = max(h / 2 + d + _text_size(text)[1] for (_, h, d), text in zip(sizes, above, strict=True)) + 2 * pad
-    lowest = max(h / 2 + _text_size(text)[1] for (_, h, _), text in zip(sizes, below, strict=True)) + 2 * pad
-    figure, ax = _sheet(width, -lowest, highest, title)
-    left, end = gap / 2, None
-    for index, (slot, (wide, high, deep)) in enumerate(zip(slots, sizes, strict=True)):
-        x, y = left + (slot - wide - deep) / 2, high / 2
+    highest, lowest = (high / 2 + deep + over[:, 1]).max(), (high / 2 + under[:, 1]).max()
+    figure, ax = _sheet(slots.sum(), -lowest - 2 * pad, highest + 2 * pad, title)
+    middles = np.cumsum(slots) - slots / 2
+    lefts, rights = middles - (wide + deep) / 2, middles + (wide + deep) / 2
+    for index, (left, right, middle) in enumerate(zip(lefts, rights, middles, strict=True)):
+        front, top, depth = left + wide[index], high[index] / 2, deep[index]
         kind = "other" if index == 0 else "pool" if "pool" in layers[index][0].lower() else "weights"
         colour = np.array(to_rgb(KINDS[kind]))
-        top = [(x, y), (x + wide, y), (x + wide + deep, y + deep), (x + deep, y + deep)]
-        side = [(x + wide, -y), (x + wide, y), (x + wide + deep, y + deep), (x + wide + deep, -y + deep)]
-        for corners, shade in ((top, 0.5 + 0.5 * colour), (side, 0.7 * colour)):
+        lid = [(left, top), (front, top), (right, top + depth), (left + depth, top + depth)]
+        side = [(front, -top), (front, top), (right, top + depth), (right, -top + depth)]
+        for corners, shade in ((lid, 0.5 + 0.5 * colour), (side, 0.7 * colour)):
             ax.add_patch(Polygon(corners, facecolor=shade, edgecolor="white", linewidth=0.6))
-        ax.add_patch(Rectangle((x, -y), wide, high, facecolor=colour, edgecolor="white", linewidth=0.6))
-        ax.text(left + slot / 2, y + deep + pad, above[index], ha="center", va="bottom", fontsize=FONT)
-        ax.text(left + slot / 2, -y - pad, below[index], ha="center", va="top", fontsize=FONT, color="#555555")
-        if end is not None:
-            _draw_arrow(ax, Path([(end + 0.04, 0), (x - 0.04, 0)]))
-        left, end = left + slot + gap, x + wide + deep
+        ax.add_patch(Rectangle((left, -top), wide[index], 2 * top, facecolor=colour, edgecolor="white", linewidth=0.6))
+        ax.text(middle, top + depth + pad, above[index], ha="center", va="bottom", fontsize=FONT)
+        ax.text(middle, -top - pad, below[index], ha="center", va="top", fontsize=FONT, color="#555555")
+        if index:
+            _draw_arrow(ax, Path([(rights[index - 1] + 0.04, 0), (left - 0.04, 0)]))
     figure.alt = descriptions.network(layers, title)
     return figure
 
@@ -1071,24 +958,18 @@ def plot_graph(model, title: str | None = None) -> Figure:
         columns.append(1 + max((columns[parent] for parent in before), default=-1))
     rows, lanes = _rows(parents, columns)
     shapes = [size_text(node.outputs[0].shape[1:]) for node in nodes]
-    changed = [
-        not before or any(shapes[parent] != shape for parent in before)
-        for shape, before in zip(shapes, parents, strict=True)
-    ]
-    texts, kinds = zip(*(_box_text(node.operation) for node in nodes), strict=True)
-    for characters, gap in ((12, 0.34), (8, 0.34), (8, 0.24), (5, 0.24), (5, 0.17)):  # the widest texts that fit
-        inside = [_wrapped(text, characters) for text in texts]
-        below = [_wrapped(shape, max(7, characters)) if new else "" for shape, new in zip(shapes, changed, strict=True)]
-        boxes = np.array([_text_size(text) for text in inside]) + 0.1
-        notes = np.array([_text_size(text) for text in below])
-        widths = np.zeros(max(columns) + 1)
-        np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
-        if widths.sum() + gap * len(widths) <= WIDEST:
-            break
-    else:
+    new = [{shapes[parent] for parent in before} != {shape} for shape, before in zip(shapes, parents, strict=True)]
+    below = [shape * is_new for shape, is_new in zip(shapes, new, strict=True)]
+    texts, kinds = zip(*map(_box_text, nodes), strict=True)
+    boxes, notes = _text_sizes(texts) + 0.1, _text_sizes(below)
+    widths = np.zeros(max(columns) + 1)
+    np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
+    gap = 0.34 if (widths + 0.34).sum() <= WIDEST else 0.24
+    width = (widths + gap).sum()
+    if width > WIDEST:
         raise ValueError(
-            f"model: got {len(widths)} layers in a row that need {widths.sum() + gap * len(widths):.1f} inches, "
-            f"expected at most {WIDEST}; draw a part of it"
+            f"model: got {len(widths)} layers in a row that need {width:.1f} inches, expected at most {WIDEST}; "
+            "draw a part of it"
         )
     lefts = gap / 2 + np.r_[0, np.cumsum(widths + gap)]
     # Around each row's middle line the room that its boxes need; below them are the shapes.
@@ -1096,9 +977,9 @@ def plot_graph(model, title: str | None = None) -> Figure:
     np.maximum.at(over, rows, boxes[:, 1] / 2 + 0.08)
     np.maximum.at(under, rows, boxes[:, 1] / 2 + 0.08 + notes[:, 1])
     middles = -(np.cumsum(over) + np.r_[0, np.cumsum(under)[:-1]])
-    figure, ax = _sheet(lefts[-1] - gap / 2, middles[-1] - under[-1], 0, title)
+    figure, ax = _sheet(width, middles[-1] - under[-1], 0, title)
     centres = [(lefts[column] + widths[column] / 2, middles[row]) for column, row in zip(columns, rows, strict=True)]
-    for centre, box, text, kind, shape in zip(centres, boxes, inside, kinds, below, strict=True):
+    for centre, box, text, kind, shape in zip(centres, boxes, texts, kinds, below, strict=True):
         ax.add_patch(Rectangle(centre - box / 2, *box, facecolor=KINDS[kind], edgecolor="#333333", linewidth=0.8))
         ink = _ink(np.array(to_rgb(KINDS[kind]))).item()
         ax.text(*centre, text, ha="center", va="center", fontsize=FONT, color=ink)
@@ -1118,6 +999,10 @@ def _text_width(text: str, font: float) -> float:
     return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
 
 
+def _widest(names: Sequence, font: float) -> float:
+    return max((_text_width(str(name), font) for name in names), default=0)
+
+
 def _figure(width: float, height: float) -> Figure:
     figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained", FigureClass=Figure)
     # Closed, it stays usable but is not drawn a second time at the end of the cell.
@@ -1125,26 +1010,21 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _text_size(text: str) -> tuple[float, float]:
-    """Width and height in inches of a text of some lines."""
-    lines = text.split("\n") if text else []
-    return max((_text_width(line, FONT) for line in lines), default=0), len(lines) * 1.2 * FONT / 72
+def _tidy(ax, grid: str = "both") -> None:
+    ax.grid(axis=grid, alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
-def _wrapped(text: str, characters: int) -> str:
-    """A text in lines of at most so many characters: shapes are cut before a ×, words nowhere."""
-    lines = []
-    for line in str(text).split("\n"):
-        if len(line) > characters and re.fullmatch(r"[\d×]+", line):
-            line = line[: line.rindex("×")] + " " + line[line.rindex("×") :] if "×" in line else line
-        lines += textwrap.wrap(line, characters, break_long_words=False, break_on_hyphens=False) or [""]
-    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+def _text_sizes(texts: Sequence[str]) -> np.ndarray:
+    """Widths and heights in inches of texts of some lines."""
+    lines = [text.split("\n") if text else [] for text in texts]
+    return np.array([(_widest(own, FONT), len(own) * 1.2 * FONT / 72) for own in lines])
 
 
 def _sheet(width: float, low: float, high: float, title: str | None):
     """A figure and its Axes in inches, from 0 to `width` and from `low` to `high`, wider where the title is."""
     heading = 0.35 if title else 0
-    room = max(width, 1.2, 4 / 3 * _text_size(title or "")[0] + 0.2)
+    room = max(width, 1.2, 4 / 3 * _widest([title or ""], FONT) + 0.2)
     figure = _figure(*(math.ceil(20 * length) / 20 for length in (room, high - low + heading)))
     figure.set_layout_engine("none")
     (wide, tall), ax = figure.get_size_inches(), figure.add_axes((0, 0, 1, 1))
@@ -1168,13 +1048,14 @@ def _points(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> np.ndarray:
         if not points:
             raise ValueError(f"groups[{name!r}]: got no points, expected at least one")
         for label, point in points.items():
-            values.append(check_array(f"groups[{name!r}][{label!r}]", point, (1,)))
-            if len(values[-1]) not in (2, 3):
-                raise ValueError(f"groups[{name!r}][{label!r}]: got {point}, expected (x, y) or (x, y, size)")
-            if len(values[-1]) != len(values[0]):
-                raise ValueError(f"groups[{name!r}][{label!r}]: got {point}, expected a size for all points or none")
+            where = f"groups[{name!r}][{label!r}]"
+            values.append(check_array(where, point, (1,)))
+            if len(point) not in (2, 3):
+                raise ValueError(f"{where}: got {point}, expected (x, y) or (x, y, size)")
+            if len(point) != len(values[0]):
+                raise ValueError(f"{where}: got {point}, expected a size for all points or none")
             if len(point) == 3 and point[2] <= 0:
-                raise ValueError(f"groups[{name!r}][{label!r}]: got size {number_text(point[2])}, expected more than 0")
+                raise ValueError(f"{where}: got size {number_text(point[2])}, expected more than 0")
     return np.array(values, dtype=float)
 
 
@@ -1188,94 +1069,38 @@ def _set_positions(ax, x: np.ndarray, log: bool) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _set_log(ax, axis: str) -> None:
-    """A logarithmic axis with numbers as people write them, while they are short."""
-    ax.set(**{f"{axis}scale": "log"})
-    low, high = ax.dataLim.intervalx if axis == "x" else ax.dataLim.intervaly
-    if 1e-3 <= low and high < 1e6:
-        target = ax.xaxis if axis == "x" else ax.yaxis
-        target.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)))
-        target.set_major_formatter(lambda value, _: number_text(value))
-        target.set_minor_locator(LogLocator(subs=()))
+def _label_points(ax, labels: Sequence[str], places: np.ndarray, radii: np.ndarray, heights: Sequence[float]) -> None:
+    """Write each label beside its point, which is a circle, clear of other circles, of labels and of lines across.
 
-
-def _place_labels(ax, labels: Sequence[str], values, points, radii, is_round, rules: Sequence[float]) -> None:
-    """Write each label beside its bubble, or further away with a line to it, where nothing else is.
-
-    All but `values` is in points from the lower left corner of the Axes; `rules` are the heights of dashed lines.
+    The radii are in points, the places and the heights of the lines in data.
     """
-    width, height = ax.bbox.size * 72 / DPI
-    sizes = [(72 * wide + 2, 72 * high + 1) for wide, high in map(_text_size, labels)]
-    directions = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
-    directions += [(x, y) for x in (-1, -0.5, 0.5, 1) for y in (-1, -0.5, 0.5, 1) if abs(x) != abs(y)]
+    corner, room, scale = ax.bbox.min, ax.bbox.size * 72 / DPI, 72 / DPI
+    points = (ax.transData.transform(places) - corner) * scale
+    rules = [(ax.get_yaxis_transform().transform((0, y))[1] - corner[1]) * scale for y in heights]
+    taken = [((0, y - 0.6), (room[0], y + 0.6)) for y in rules]
 
-    def beyond(spot):
-        """How far a spot, or one for each bubble, is from the edge of each bubble; less than 0 inside."""
-        away = np.abs(spot - points)
-        return np.where(is_round, np.hypot(away[..., 0], away[..., 1]), away.max(axis=-1)) - radii
+    def is_free(low, high, owner: int) -> bool:
+        away = np.hypot(*(np.clip(points, low, high) - points).T) - radii
+        met = any((low < upper).all() and (high > lower).all() for lower, upper in taken)
+        inside = (low > 0).all() and (high < room).all()
+        return inside and not met and 0 < away.min() > away[owner] - 0.5  # nearest to its own
 
-    def clashes(box, spots, taken, owner) -> float:
-        """How much is in the way of a label's box and the spots of the line to it."""
-        outside = (box[:2] < 1).any() or box[2] > width - 1 or box[3] > height - 1
-        count = 99 * outside + (beyond(np.clip(points, box[:2], box[2:])) < 0.5).sum()
-        count += ((taken[:, :2] < box[2:]) & (taken[:, 2:] > box[:2])).all(axis=1).sum()
-        if len(spots):
-            count += ((taken[:, None, :2] < spots) & (taken[:, None, 2:] > spots)).all(axis=-1).sum()
-            count += (np.delete(beyond(spots[:, None]), owner, axis=1) < 1).sum()
-        return count
-
-    def places(owner):
-        """Costs of places, their boxes and the lines to them."""
-        (x, y), radius, (wide, high) = points[owner], radii[owner], sizes[owner]
-        for gap in (1, 6, 14, 24, 36, 50, 66, 84):
-            for rank, (right, up) in enumerate(directions):
-                reach = gap + radius / (max(1, math.hypot(right, up)) if is_round[owner] else 1)
-                left, low = x + right * (reach + wide / 2) - wide / 2, y + up * (reach + high / 2) - high / 2
-                box = np.array([left, low, left + wide, low + high])
-                target = np.clip((x, y), box[:2] + 1, box[2:] - 1)
-                away = target - (x, y)
-                start = (x, y) + away * radius / max(np.abs(away).max(), 1e-9)
-                spots = start + (target - start) * np.linspace(0.1, 0.95, 12)[:, None] if gap > 1 else np.empty((0, 2))
-                # Without a line, a label that is as near to another bubble could be that one's.
-                near = beyond(np.clip(points, box[:2], box[2:]))
-                unclear = gap == 1 and (np.delete(near, owner) < near[owner] + 4).any()
-                yield gap + rank / 4 + 20 * unclear, box, spots
-
-    choices = [sorted(places(owner), key=lambda place: place[0]) for owner in range(len(points))]
-    best, random = None, np.random.default_rng(0)
-    for order in (
-        np.argsort(points[:, 0]),
-        np.argsort(points[:, 1]),
-        *random.permuted([range(len(points))] * 4, axis=1),
-    ):
-        taken = np.array([(-99, rule - 1, width + 99, rule + 1) for rule in rules] or [(-99, -99, -98, -98)])
-        chosen, total = [], 0
-        for owner in order:
-            found = (math.inf,)
-            for cost, box, spots in choices[owner]:
-                count = clashes(box, spots, taken, owner)
-                found = min(found, (cost + 999 * count, box, spots), key=lambda place: place[0])
-                if not count:
-                    break
-            cost, box, spots = found
-            taken = np.vstack([taken, box, np.c_[spots - 1.5, spots + 1.5]])
-            chosen.append((owner, box, spots))
-            total += cost
-        if best is None or total < best[0]:
-            best = (total, chosen)
-    for owner, box, spots in best[1]:
+    sizes = 72 * _text_sizes(labels)
+    for index in np.argsort(-points[:, 1], kind="stable"):  # from top to bottom
+        offsets = [
+            np.array(direction) * (gap + radii[index] / np.hypot(*direction) + sizes[index] / 2)
+            for gap in (2, 8, 16)
+            for direction in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+        ]
+        middles = points[index] + offsets
+        boxes = list(zip(middles - sizes[index] / 2, middles + sizes[index] / 2, strict=True))
+        chosen = next((place for place, box in enumerate(boxes) if is_free(*box, index)), 0)
+        taken.append(boxes[chosen])
         note = ax.annotate(
-            labels[owner], values[owner, :2], xytext=(box[:2] + box[2:]) / 2 - points[owner],
-            textcoords="offset points", ha="center", va="center", fontsize=FONT, zorder=4, annotation_clip=False,
+            labels[index], places[index], xytext=offsets[chosen], textcoords="offset points",
+            ha="center", va="center", fontsize=FONT, zorder=4, annotation_clip=False,
         )  # fmt: skip
         note.set_in_layout(False)
-        if len(spots):
-            look = {"arrowstyle": "-", "color": "#777777", "linewidth": 0.8, "shrinkA": 0, "shrinkB": radii[owner]}
-            line = ax.annotate(
-                "", values[owner, :2], xytext=spots[-1] - points[owner], textcoords="offset points",
-                arrowprops=look, zorder=2, annotation_clip=False,
-            )  # fmt: skip
-            line.set_in_layout(False)
 
 
 def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
@@ -1293,6 +1118,8 @@ def _nodes(model) -> list:
     except (AttributeError, TypeError, ValueError):
         came = type(model).__name__
         raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built") from None
+    if len(model.layers) > MOST_LAYERS:
+        raise ValueError(f"model: got {len(model.layers)} layers, expected at most {MOST_LAYERS}; draw a part of it")
     found: dict = {}
 
     def visit(node) -> None:
@@ -1301,162 +1128,115 @@ def _nodes(model) -> list:
                 visit(parent)
             found[node] = None
 
-    if len(model.layers) <= 40:
-        for end in ends:
-            visit(end.operation._inbound_nodes[end.node_index])
-    count = max(len(found), len(model.layers))
-    if count > 40:
-        raise ValueError(f"model: got {count} layers, expected at most 40; draw a part of it")
+    for end in ends:
+        visit(end.operation._inbound_nodes[end.node_index])
     return list(found)
 
 
-def _box_text(layer) -> tuple[str, str]:
+def _box_text(node) -> tuple[str, str]:
     """What to write into the box of a layer, and which of `KINDS` it is."""
-    kind = type(layer).__name__
-
-    def activation(of) -> str:
-        names = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "selu": "SELU", "silu": "SiLU"}
-        name = getattr(getattr(of, "activation", None), "__name__", of if isinstance(of, str) else "linear")
-        return names.get(name.lower(), name.lower())
-
-    def joined(text: str, *details: str) -> str:
-        """The activation after the name; in the second line sizes, and the stride where it is not 1."""
-        name = activation(layer)
-        stride = getattr(layer, "strides", 1)
-        stride = max(stride) if isinstance(stride, (tuple, list)) else stride
-        details = [*details, *([f"/{stride}"] if stride > 1 else [])]
-        text += "" if name == "linear" else f" +\N{NO-BREAK SPACE}{name}"
-        return text + ("\n" + ",\N{NO-BREAK SPACE}".join(details) if details else "")
-
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"\dD", "", kind)).lower()
-    if "Conv" in kind and hasattr(layer, "kernel_size"):
-        sort = "".join(f"{word} " for word in ("depthwise", "separable", "transpose") if word in words)
-        filters = [] if "depthwise" in words else [str(layer.filters)]
-        return joined(f"{size_text(layer.kernel_size)} {sort}conv", *filters), "weights"
-    if kind == "Dense":
-        return joined(f"dense {layer.units}"), "weights"
-    if "Pooling" in kind:
-        sort = "max" if "Max" in kind else "average"
-        if "Global" in kind:
-            return f"global {sort} pool", "pool"
-        return joined(f"{size_text(layer.pool_size)} {sort} pool"), "pool"
-    if "Normalization" in kind:
-        return {"batch normalization": "norm"}.get(words, words.replace("normalization", "norm")), "element"
-    if kind == "Activation":
-        return activation(layer), "element"
-    if activation(kind) != kind.lower() or kind in ("Softmax", "Sigmoid", "Tanh", "LeakyReLU", "PReLU"):
-        return {"LeakyReLU": "leaky ReLU", "PReLU": "PReLU"}.get(kind, activation(kind)), "element"
-    if kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"):
-        return words.replace("concatenate", "concat"), "join"
-    if kind == "Dropout":
-        return f"dropout {layer.rate:g}", "other"
-    if kind in ("Functional", "Sequential"):
-        return layer.name.replace("_", " "), "other"
-    return {"InputLayer": "input", "ZeroPadding2D": "pad"}.get(kind, words), "other"
+    layer = node.operation
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"\dD", "", type(layer).__name__)).lower()
+    for long, short in SHORT.items():
+        text = text.replace(long, short)
+    others = "join" if len(node.parent_nodes) > 1 else "other"
+    kind = next((kind for word, kind in KIND_OF.items() if word in text), others)
+    activation = getattr(getattr(layer, "activation", None), "__name__", "linear").replace("relu", "ReLU")
+    if text == "activation":
+        return activation, kind
+    if hasattr(layer, "layers"):  # a model
+        text = layer.name.replace("_", " ")
+    size = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
+    if size:
+        text = f"{size_text(size)} {text}"
+    if hasattr(layer, "units"):
+        text += f" {layer.units}"
+    if activation != "linear":
+        text += f"\n+ {activation}"
+    details = [str(layer.filters)] if hasattr(layer, "filters") else []
+    stride = np.max(getattr(layer, "strides", 1))
+    if stride > 1:
+        details.append(f"/{stride}")
+    return "\n".join([text, ", ".join(details)]).strip(), kind
 
 
 def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> tuple[list[int], dict]:
     """The row of each box, and by ``(start, end)`` the row in which a connection runs between their columns.
 
-    The longest path is on one line. Every other path, and every connection that skips columns, has the nearest row
-    that is free all the way: above, if it comes before the line among the inputs of what they join, else below.
+    A box is in the row of the first that it reads, or in the next one below that is free; a connection that skips
+    columns is in the nearest row that is free all the way.
     """
-    children = [[child for child, before in enumerate(parents) if node in before] for node in range(len(parents))]
-    length = [1] * len(parents)  # of the longest path from here
-    for node in reversed(range(len(parents))):
-        length[node] = 1 + max((length[child] for child in children[node]), default=0)
-    rows: list[int | None] = [None] * len(parents)
-    lanes: dict[tuple[int, int], int] = {}
+    rows: list[int] = []
     taken: set[tuple[int, int]] = set()
-
-    def settle(path: list[int]) -> None:
-        """Give a row to a path, whose ends may have one already."""
-        free = [node for node in path if rows[node] is None]
-        has_start, has_end = rows[path[0]] is not None, rows[path[-1]] is not None
-        span = range(columns[path[0]] + has_start, columns[path[-1]] + (not has_end))
-        ends = [rows[node] for node in (path[0], path[-1]) if rows[node] is not None] or [0]
-        side = 1
-        if has_end and len(path) > 1:
-            before = parents[path[-1]]
-            line = [index for index, node in enumerate(before) if rows[node] == rows[path[-1]]]
-            side = 1 if line and before.index(path[-2]) > line[0] else -1
-        choices = sorted(
-            range(-len(parents), len(parents) + 1),
-            key=lambda row: (side * (ends[0] - row) > 0, sum(abs(row - end) for end in ends)),
-        )
-        row = next(row for row in choices if not any((column, row) in taken for column in span))
-        taken.update((column, row) for column in span)
-        for node in free:
-            rows[node] = row
-        lanes.update(((start, end), row) for start, end in pairwise(path))
-
-    for node in sorted(range(len(parents)), key=lambda node: (columns[node], -length[node])):
-        if rows[node] is None:
-            path = [node]
-            while any(rows[child] is None for child in children[path[-1]]):
-                path.append(max((c for c in children[path[-1]] if rows[c] is None), key=length.__getitem__))
-            settle([*parents[node][:1], *path, *children[path[-1]][:1]])
-    for end, before in enumerate(parents):
-        for start in before:
-            if (start, end) not in lanes:
-                settle([start, end])
+    for column, before in zip(columns, parents, strict=True):
+        row = rows[before[0]] if before else 0
+        while (column, row) in taken:
+            row += 1
+        rows.append(row)
+        taken.add((column, row))
+    lanes = {}
+    for start, end in [(start, end) for end, before in enumerate(parents) for start in before]:
+        between = range(columns[start] + 1, columns[end])
+        rooms = range(-len(parents), len(parents))
+        free = [row for row in rooms if not any((column, row) in taken for column in between)]
+        lane = min(free, key=lambda row: (abs(row - rows[start]) + abs(row - rows[end]), abs(row - rows[end])))
+        lanes[start, end] = lane
+        taken.update((column, lane) for column in between)
     used = sorted({*rows, *lanes.values()})
     return [used.index(row) for row in rows], {edge: used.index(row) for edge, row in lanes.items()}
 
 
-def _route(first, last, lane: float, left: float, right: float, gap: float) -> Path:
+def _route(start, end, lane: float, left: float, right: float, gap: float) -> Path:
     """From a box to another: to the height `lane`, which is free from `left` + `gap` to `right` − `gap`, and on."""
-    (x0, y0), (x1, y1) = first, last
-    vertices, codes = [(x0, y0)], [Path.MOVETO]
-
-    def line(x, y):
-        if (x, y) != vertices[-1]:
-            vertices.append((x, y))
-            codes.append(Path.LINETO)
-
-    def bend(start, end, y):
-        """An S from the height reached to another one."""
-        here = vertices[-1][1]
-        line(start, here)
-        if here != y:
-            vertices.extend([((start + end) / 2, here), ((start + end) / 2, y), (end, y)])
-            codes.extend([Path.CURVE4] * 3)
-
-    bend_width = gap - 0.08  # the rest is straight, for the head of the arrow
-    if right - left > gap + 1e-6:  # columns in between
-        bend(left, left + bend_width, lane)
-        bend(right - gap, right - gap + bend_width, y1)
-    else:
-        bend(left, left + bend_width, y1)
-    line(x1, y1)
-    return Path(vertices, codes)
+    bend = gap - 0.08  # the rest is straight, for the head of the arrow
+    bends = [(left, start[1], lane), (right - gap, lane, end[1])]
+    if right - left < gap + 1e-6:  # no column in between
+        bends = [(left, start[1], end[1])]
+    vertices, codes = [start], [Path.MOVETO]
+    for x, before, after in bends:
+        middle = x + bend / 2
+        vertices += [(x, before), (middle, before), (middle, after), (x + bend, after)]
+        codes += [Path.LINETO, *[Path.CURVE4] * 3]
+    return Path([*vertices, end], [*codes, Path.LINETO])
 
 
-def _image(name: str, image) -> np.ndarray:
-    """A grey image as ``(h, w)``, an RGB one as ``(h, w, 3)``."""
-    array = check_array(name, image, (2, 3))
-    if array.ndim == 3 and array.shape[2] == 1:
-        return array[..., 0]
-    if array.ndim == 3 and array.shape[2] != 3:
-        raise ValueError(f"{name}: got {array.shape[2]} channels, expected 1 or 3; see plot_feature_maps")
-    return array
+def _checked_images(images) -> list[np.ndarray]:
+    """Grey images as ``(h, w)``, RGB ones as ``(h, w, 3)``."""
+    arrays = []
+    for index, image in enumerate(images):
+        array = check_array(f"images[{index}]", image, (2, 3))
+        if array.ndim == 3 and array.shape[2] not in (1, 3):
+            raise ValueError(f"images[{index}]: got {array.shape[2]} channels, expected 1 or 3; see plot_feature_maps")
+        arrays.append(array[..., 0] if array.shape[2:] == (1,) else array)
+    if not arrays:
+        raise ValueError("images: got none, expected at least one")
+    return arrays
 
 
 def _rgb(name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint8:
         return array / 255
     if array.min() < 0 or array.max() > 1:
-        came = f"{number_text(array.min())} … {number_text(array.max())}"
-        raise ValueError(f"{name}: got RGB values {came}, expected uint8, or floats from 0 to 1")
+        raise ValueError(f"{name}: got RGB values {_range(array)}, expected uint8, or floats from 0 to 1")
     return array.astype(float)
 
 
-def _grey(name: str, images: np.ndarray) -> np.ndarray:
+def _grey(images) -> np.ndarray:
     """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
+    images = check_array("images", images, (4,))
     channels = images.shape[-1]
     if channels not in (1, 3):
-        raise ValueError(f"{name}: got {channels} channels, expected 1 or 3")
-    return _rgb(name, images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
+    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+
+
+def _tinted(grey: np.ndarray, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """Colours laid over grey images, each pixel's as opaque as said, 0 to 1."""
+    return (1 - opacity[..., None]) * grey[..., None] + opacity[..., None] * colours
+
+
+def _range(array: np.ndarray) -> str:
+    return f"{number_text(array.min())} … {number_text(array.max())}"
 
 
 def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
@@ -1496,7 +1276,7 @@ def _grid(
 ) -> Figure:
     """Compose RGB tiles into one picture and draw it once; texts go above, below, beside and onto the tiles."""
     columns = min(columns, len(tiles))
-    beside = max(_text_width(text, 9) for text in row_titles) + 0.1 if row_titles else 0  # inches
+    beside = _widest(row_titles, FONT) + 0.1 if row_titles else 0
     rows = math.ceil(len(tiles) / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
@@ -1524,31 +1304,29 @@ def _grid(
         for box, colour in frames[index] if frames else ():
             _frame(tile, [factor * edge for edge in box], math.ceil(FRAME / pixel), colour)
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-        places.append((x + tile.shape[1] / 2, y, y + tile.shape[0]))
+        places.append((x + (tile.shape[1] - 1) / 2, y, y + tile.shape[0]))
 
     figure = _figure(max(canvas.shape[1] * pixel + 0.15, 1.2), canvas.shape[0] * pixel + 0.1)
     ax = figure.add_subplot()
     ax.imshow(canvas, interpolation="nearest", aspect="equal")
     ax.axis("off")
+
+    def write(x: float, y: float, text: str, **look) -> None:
+        # The gaps were made for the texts; laying them out again takes half of the time.
+        ax.text(x, y, text, **{"ha": "center", **look}).set_in_layout(False)
+
     for row, text in enumerate(row_titles or ()):
         middle = row * step_y + top + height * factor / 2
-        ax.text(math.ceil((beside - 0.06) / pixel), middle, text, ha="right", va="center", fontsize=9)
+        write(math.ceil((beside - 0.06) / pixel), middle, text, ha="right", va="center", fontsize=FONT)
     for index, (centre, upper, lower) in enumerate(places):
         if titles and titles[index]:
-            ax.text(centre - 0.5, upper - top * 0.15, titles[index], ha="center", va="bottom", fontsize=font)
+            write(centre, upper - top * 0.15, titles[index], va="bottom", fontsize=font)
         if captions:
-            ax.text(
-                centre - 0.5, lower + bottom * 0.1, captions[index],
-                ha="center", va="top", fontsize=caption_font, color="#555555",
-            )  # fmt: skip
+            write(centre, lower + bottom * 0.1, captions[index], va="top", fontsize=caption_font, color="#555555")
         if marks and marks[index]:
-            ax.text(
-                centre - 0.5, (upper + lower) / 2, marks[index], ha="center", va="center",
-                fontsize=max(4, min(9, 12 * tile_width)), color="black",
-                bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[1]},
-            )  # fmt: skip
-    for text in ax.texts:
-        text.set_in_layout(False)  # the gaps were made for them; laying them out again takes half of the time
+            edged = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[1]}
+            mark_font = max(4, min(9, 12 * tile_width))
+            write(centre, (upper + lower) / 2, marks[index], va="center", fontsize=mark_font, bbox=edged)
     return figure
 
 
@@ -1558,11 +1336,9 @@ def _frame(tile: np.ndarray, box: Sequence[float], thickness: int, colour: str) 
     high, wide = tile.shape[:2]
     edges = np.clip(np.rint([top, top + height, left, left + width]), 0, [high, high, wide, wide])
     top, bottom, left, right = edges.astype(int)
-    inside = tile[top:bottom, left:right].copy()
-    tile[top:bottom, left:right] = to_rgb(colour)
-    hole = np.s_[thickness : len(inside) - thickness, thickness : inside.shape[1] - thickness]
-    if min(inside.shape[:2]) > 2 * thickness:
-        tile[top:bottom, left:right][hole] = inside[hole]
+    inside = tile[top:bottom, left:right]
+    for edge in (np.s_[:thickness], np.s_[-thickness:], np.s_[:, :thickness], np.s_[:, -thickness:]):
+        inside[edge] = to_rgb(colour)
 
 
 def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:
@@ -1581,31 +1357,38 @@ def _number_panels(
     height = max(len(array) for array in arrays) * cell + (0.45 if titles else 0.2)
     figure = _figure(sum(widths) * cell + 0.25 * len(arrays), height)
     axes = figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]
-    for index, (ax, array, scale) in enumerate(zip(axes, arrays, scales, strict=True)):
-        _draw_numbers(ax, array, scale, cell)
-        if titles:
-            ax.set_title(titles[index], fontsize=10)
-    for ax, frame in zip(axes, frames, strict=False):
+    for ax, array, scale, frame in zip(axes, arrays, scales, frames, strict=True):
+        numbers = [[number_text(value) for value in row] for row in array]
+        _draw_table(ax, _colours(array, *scale), numbers, cell)
         if frame is not None:
             row, column, rows, columns = frame
             corner = (column - 0.5, row - 0.5)
             ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3, clip_on=False))
+    for ax, title in zip(axes, titles or (), strict=False):
+        ax.set_title(title, fontsize=10)
     figure.alt = descriptions.pixels(arrays, titles, frames)
     return figure
 
 
-def _draw_numbers(ax, array: np.ndarray, scale: tuple, cell: float) -> None:
-    colours = _colours(array, *scale)
+def _draw_table(ax, colours: np.ndarray, texts: Sequence[Sequence[str]], cell: float) -> None:
+    """Draw coloured cells, `cell` inches wide, each with its text."""
     ax.imshow(colours, interpolation="nearest")
-    texts = [number_text(value) for value in array.flat]
-    font = min(11, 72 * cell / (0.75 * max(map(len, texts)) + 0.6))
+    font = min(11, 72 * cell / (0.65 * max(len(text) for row in texts for text in row) + 0.7))
     ink = _ink(colours)
-    for (row, column), text in zip(np.ndindex(*array.shape), texts, strict=True):
-        ax.text(column, row, text, ha="center", va="center", fontsize=font, color=ink[row, column])
-    ax.set_xticks(np.arange(-0.5, array.shape[1]), labels=[])
-    ax.set_yticks(np.arange(-0.5, array.shape[0]), labels=[])
-    ax.grid(color="#999999", linewidth=0.5)
-    ax.tick_params(length=0)
+    for row, column in np.ndindex(ink.shape):
+        if texts[row][column]:
+            ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=font, color=ink[row, column])
+    ax.set(xticks=[], yticks=[])
+    ax.set_xticks(np.arange(0.5, ink.shape[1] - 1), minor=True)
+    ax.set_yticks(np.arange(0.5, ink.shape[0] - 1), minor=True)
+    ax.grid(which="minor", color="#aaaaaa", linewidth=0.5)
+    ax.tick_params(which="both", length=0)
+
+
+def _name_cells(ax, row_names: Sequence, column_names: Sequence, cell: float, font: float) -> None:
+    is_wide = _widest(column_names, font) > 0.9 * cell
+    ax.set_xticks(range(len(column_names)), labels=column_names, fontsize=font, rotation=90 if is_wide else 0)
+    ax.set_yticks(range(len(row_names)), labels=row_names, fontsize=font)
 
 
 def _check_count(name: str, count: int) -> None:
@@ -1613,11 +1396,20 @@ def _check_count(name: str, count: int) -> None:
         raise ValueError(f"{name}: got {count} pictures, expected at most {MOST_MAPS}")
 
 
+def _check_length(name: str, values: Sequence, expected: int, which: str) -> None:
+    if len(values) != expected:
+        raise ValueError(f"{name}: got {len(values)}, expected {expected}, {which}")
+
+
+def _check_positive(name: str, values) -> None:
+    if min(values) <= 0:
+        raise ValueError(f"{name}: got {number_text(min(values))}, expected more than 0 on a logarithmic axis")
+
+
 def _checked_titles(titles: Sequence | None, count: int) -> list[str] | None:
     if titles is None:
         return None
-    if len(titles) != count:
-        raise ValueError(f"titles: got {len(titles)}, expected {count}, one for each picture")
+    _check_length("titles", titles, count, "one for each picture")
     return [str(title) for title in titles]
 
 
@@ -1625,8 +1417,7 @@ def _checked_boxes(argument: str, boxes: Sequence | None, count: int) -> list[li
     """A list of boxes for each image."""
     if boxes is None:
         return [[]] * count
-    if len(boxes) != count:
-        raise ValueError(f"{argument}: got {len(boxes)}, expected {count}, one for each image")
+    _check_length(argument, boxes, count, "one for each image")
     checked = []
     for index, entry in enumerate(boxes):
         name = f"{argument}[{index}]"
@@ -1640,22 +1431,17 @@ def _checked_boxes(argument: str, boxes: Sequence | None, count: int) -> list[li
 
 
 def _checked_box(name: str, box) -> list[float]:
-    top, left, height, width = _four_numbers(name, box)
-    if min(height, width) <= 0:
-        raise ValueError(f"{name}: got {box}, expected a positive height and width")
-    return [top, left, height, width]
-
-
-def _four_numbers(name: str, box) -> list[float]:
-    array = check_array(name, box, (1,))
-    if len(array) != 4:
+    edges = check_array(name, box, (1,)).tolist()
+    if len(edges) != 4:
         raise ValueError(f"{name}: got {box}, expected (top, left, height, width)")
-    return array.tolist()
+    if min(edges[2:]) <= 0:
+        raise ValueError(f"{name}: got {box}, expected a positive height and width")
+    return edges
 
 
 def _is_inside(window: Sequence[int], array: np.ndarray) -> bool:
     if len(window) != 4:
         return False
     row, column, height, width = window
-    is_window = min(row, column) >= 0 and min(height, width) >= 1
-    return is_window and row + height <= array.shape[0] and column + width <= array.shape[1]
+    fits = row + height <= array.shape[0] and column + width <= array.shape[1]
+    return fits and min(row, column) >= 0 and min(height, width) >= 1

@@ -23,7 +23,8 @@ def images(
     true_boxes: Sequence[Sequence],
 ) -> str:
     """Of `plots.show_images`."""
-    text = f"{_pictures('image', arrays)}, {'in colour' if arrays[0].ndim == 3 else 'grey'}"
+    kinds = {_is_grey(array): "grey" if _is_grey(array) else "in colour" for array in arrays}
+    text = f"{_pictures('image', arrays)}, {' and '.join(kinds.values())}"
     text += f", {columns} in a row. " if len(arrays) > columns else ". "
     if row_titles is not None:
         text += f"Rows: {'; '.join(row_titles)}. "
@@ -31,15 +32,16 @@ def images(
     if len(arrays) > MANY or not (titles or is_framed):
         counted = [f"{title} ({count})" for title, count in Counter(titles or []).items() if title]
         shown = f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
-        return text + f"{shown}Values {_range(np.concatenate([array.ravel() for array in arrays]))}."
-    ranges = [_range(array) for array in arrays]
-    shared = len(arrays) > 1 and len(set(ranges)) == 1
+        valued = [array.ravel() for array in arrays if not is_picture(array)]
+        return text + shown + (f"Values {_range(np.concatenate(valued))}." if valued else "")
+    ranges = [_colour_place(array) if is_picture(array) else f"values {_range(array)}" for array in arrays]
+    shared = len(arrays) > 1 and len(set(ranges)) == 1 and ranges[0]
     parts = []
     for index, title in enumerate(titles or [""] * len(arrays)):
-        own = [] if shared else [f"values {ranges[index]}"]
+        own = [] if shared or not ranges[index] else [ranges[index]]
         own += _boxes("box", boxes[index]) + _boxes("true box", true_boxes[index])
-        parts.append(f"{title or index + 1}" + ": " * bool(own) + ", ".join(own))
-    return text + _sentence(parts) + (f" Values {ranges[0]} in each." if shared else "")
+        parts.append((title or f"picture {index + 1}") + ": " * bool(own) + ", ".join(own))
+    return text + _sentence(parts) + (f" In each {ranges[0]}." if shared else "")
 
 
 def pixels(arrays: Sequence[np.ndarray], titles: Sequence[str] | None, frames: Sequence) -> str:
@@ -57,8 +59,10 @@ def filters(kernel: np.ndarray, titles: Sequence[str] | None) -> str:
     text = f"{_counted(count, 'filter')} of {height}×{width} weights"
     text += f" for each of {inputs} inputs" if inputs > 1 else ""
     if kernel.size > MOST_NUMBERS:
-        strongest = np.abs(kernel).reshape(-1, count).sum(axis=0).argmax()
-        return f"{text}: {_range_and_mean(kernel)}; filter {strongest} is the strongest."
+        sums = np.abs(kernel).reshape(-1, count).sum(axis=0)
+        strongest = np.flatnonzero(sums > 0.999 * sums.max())
+        said = f"; filter {strongest[0]} is the strongest" if len(strongest) == 1 < count else ""
+        return f"{text}: {_range_and_mean(kernel)}{said}."
     maps = kernel.transpose(2, 3, 0, 1).reshape(-1, height, width)
     return f"{text}. " + _sentence(f"{titles[i] if titles else i}: {_numbers(map_)}" for i, map_ in enumerate(maps))
 
@@ -81,7 +85,8 @@ def curves(
 ) -> str:
     """Of `plots.plot_lines`."""
     text = f"{_title(title)}{y_label} over {x_label} from {number_text(x.min())} to {number_text(x.max())}"
-    text += {"": "", "x": f", {x_label} on a logarithmic scale", "xy": ", both on logarithmic scales"}[log]
+    scales = [label for axis, label in (("x", x_label), ("y", y_label)) if axis in log]
+    text += f", {' and '.join(scales)} on a logarithmic scale" if scales else ""
     return f"{text}. " + _sentence(f"{label}: {_course(x, values)}" for label, values in lines.items())
 
 
@@ -96,10 +101,10 @@ def panels(x: np.ndarray, curves_of: Mapping, x_label: str, y_label: str, levels
     return text + _sentence(parts)
 
 
-def bars(values: Mapping[str, float], x_label: str, errors: Mapping[str, float] | None) -> str:
+def bars(values: Mapping[str, float], x_label: str, errors: Mapping[str, float] | None, log: bool) -> str:
     """Of `plots.plot_bars`."""
     spread = {label: f" ± {number_text(length)}" for label, length in (errors or {}).items()}
-    return f"Bars of {x_label}. " + _sentence(
+    return f"{'Points along' if log else 'Bars of'} {x_label}. " + _sentence(
         f"{label}: {number_text(length)}{spread.get(label, '')}" for label, length in values.items()
     )
 
@@ -158,7 +163,7 @@ def timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> str:
 def calibration(means: Sequence[float], shares: Sequence[float], counts: Sequence[int]) -> str:
     """Of `plots.plot_calibration`."""
     return "Share correct against mean confidence, beside the diagonal where both are equal. " + _sentence(
-        f"confidence {mean:.2f}: {share:.2f} correct of {count:,}"
+        f"confidence {mean:.2f}: {share * count:,.0f} of {count:,} correct"
         for mean, share, count in zip(means, shares, counts, strict=True)
     )
 
@@ -204,6 +209,24 @@ def graph(texts: Sequence[str], shapes: Sequence[str], parents: Sequence[Sequenc
         f"{name} gives {shape}" + (f", from {' and '.join(str(parent + 1) for parent in before)}" if before else "")
         for name, shape, before in zip(names, shapes, parents, strict=True)
     )
+
+
+def is_picture(array: np.ndarray) -> bool:
+    """Whether it is RGB in decimal numbers: made to be looked at, with values that say nothing by themselves."""
+    return array.ndim == 3 and array.dtype != np.uint8
+
+
+def _is_grey(array: np.ndarray) -> bool:
+    return array.ndim == 2 or bool((np.ptp(array, axis=-1) < 1e-6).all())
+
+
+def _colour_place(array: np.ndarray) -> str:
+    """Of a grey picture with something in colour laid over it, where that is; of another nothing."""
+    strength = np.ptp(array, axis=-1)
+    if _is_grey(array) or (strength < 1e-6).mean() < 0.1:
+        return ""
+    row, column = (np.average(place, weights=strength) for place in np.indices(strength.shape))
+    return f"coloured around row {row:.0f}, column {column:.0f}"
 
 
 def _range_and_mean(array: np.ndarray) -> str:

@@ -27,8 +27,8 @@ from .validation import check_array, check_integer, number_text, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# Of the classes of a mask: none for the first, then the palette's without black, then the same, lighter.
-CLASS_COLOURS = np.array([to_rgb(colour) for colour in ("white", *PALETTE[:-1], "#F0E442")])
+# Of the classes of a mask: none for the first, then seven told apart on light and dark grey, then these, lighter.
+CLASS_COLOURS = np.array([to_rgb(colour) for colour in ("white", *PALETTE[:4], "#F0E442", "#882255", PALETTE[4])])
 CLASS_COLOURS = np.concatenate([CLASS_COLOURS, 0.5 + 0.5 * CLASS_COLOURS[1:]])
 SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
 SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
@@ -127,10 +127,14 @@ def show_images(
             tiles.append(_colours(array, SIGNED, -signed_limit, signed_limit))
         else:
             tiles.append(_colours(array, GREY, 0, grey_limit))
-    captions = [_range(array) for array in arrays] if len(arrays) <= 16 else None
+    # Decimal RGB is a colour to look at, made from something else: its range says nothing.
+    valued = [array for array in arrays if not descriptions.is_picture(array)]
+    captions = None
+    if valued and len(arrays) <= 16:
+        captions = ["" if descriptions.is_picture(array) else _range(array) for array in arrays]
     figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
-    if captions is None:
-        ends = [(array.min(), array.max()) for array in arrays]
+    if valued and captions is None:
+        ends = [(array.min(), array.max()) for array in valued]
         figure.supxlabel(f"values {_range(np.array(ends))}", fontsize=9, color="#555555")
     figure.alt = descriptions.images(arrays, columns, titles, row_titles, guesses, truths)
     return figure
@@ -198,7 +202,7 @@ def paint(images, masks) -> np.ndarray:
         raise ValueError(f"masks: got {masks.dtype} from {number_text(masks.min())}, expected whole numbers from 0")
     if masks.max() >= len(CLASS_COLOURS):
         raise ValueError(f"masks: got class {masks.max()}, expected at most {len(CLASS_COLOURS) - 1}")
-    return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.55 * (masks > 0))
+    return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.7 * (masks > 0))
 
 
 def show_pixels(
@@ -385,17 +389,17 @@ def plot_lines(
     lines
         Values by label; NaN leaves a gap.
     log
-        Which axes are logarithmic: ``""``, ``"x"`` or ``"xy"``.
+        Which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
 
     Raises
     ------
     ValueError
         For no curve, one that is not as long as `x`, another `log`, or an `x` that a logarithmic axis cannot show.
     """
-    if log not in ("", "x", "xy"):
-        raise ValueError(f"log: got {log!r}, expected '', 'x' or 'xy'")
+    if log not in ("", "x", "y", "xy"):
+        raise ValueError(f"log: got {log!r}, expected '', 'x', 'y' or 'xy'")
     x = check_array("x", x, (1,))
-    if log:
+    if "x" in log:
         _check_positive("x", x)
     if not lines:
         raise ValueError("lines: got none, expected at least one curve")
@@ -406,8 +410,8 @@ def plot_lines(
             raise ValueError(f"lines[{label!r}]: got {len(values)} values, expected {len(x)}, as in x")
         marker = SHAPES[index % len(SHAPES)] if markers else None
         ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
-    _set_positions(ax, x, bool(log))
-    ax.set(xlabel=x_label, ylabel=y_label, title=title, yscale="log" if log == "xy" else "linear")
+    _set_positions(ax, x, "x" in log)
+    ax.set(xlabel=x_label, ylabel=y_label, title=title, yscale="log" if "y" in log else "linear")
     _tidy(ax)
     if len(lines) > 1:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
@@ -498,7 +502,7 @@ def plot_panels(
 def plot_bars(
     values: Mapping[str, float], *, x_label: str, log: bool = False, errors: Mapping[str, float] | None = None
 ) -> Figure:
-    """Draw labelled horizontal bars, first on top, each with its number.
+    """Draw labelled horizontal bars, first on top, each with its number; points where the axis is logarithmic.
 
     Parameters
     ----------
@@ -526,15 +530,21 @@ def plot_bars(
             raise ValueError(f"errors: got {number_text(spread.min())}, expected lengths from 0")
     figure = _figure(WIDTH * 0.75, 0.42 * len(values) + 0.9)
     ax = figure.add_subplot()
-    bars = ax.barh(list(values), lengths, color=PALETTE[0], xerr=spread, ecolor=PALETTE[4], capsize=3)
-    ax.bar_label(bars, labels=[number_text(length) for length in lengths], padding=4)
-    ax.invert_yaxis()
-    if log:
+    numbers = [number_text(length) for length in lengths]
+    if log:  # without a zero, lengths would mean nothing
+        ax.errorbar(lengths, list(values), xerr=spread, fmt="o", color=PALETTE[0], ecolor=PALETTE[4], capsize=3)
+        for row, (length, number) in enumerate(zip(lengths, numbers, strict=True)):
+            ax.annotate(number, (length, row), xytext=(8, 0), textcoords="offset points", va="center")
         ax.set_xscale("log")
-    ax.margins(x=0.15)
+        ax.grid(axis="x", alpha=0.3)
+    else:
+        bars = ax.barh(list(values), lengths, color=PALETTE[0], xerr=spread, ecolor=PALETTE[4], capsize=3)
+        ax.bar_label(bars, labels=numbers, padding=4)
+    ax.invert_yaxis()
+    ax.margins(x=0.15, y=0.15 if log else None)
     ax.set(xlabel=x_label)
     ax.spines[["top", "right"]].set_visible(False)
-    figure.alt = descriptions.bars(values, x_label, errors)
+    figure.alt = descriptions.bars(values, x_label, errors, log)
     return figure
 
 
@@ -1343,7 +1353,8 @@ def _frame(tile: np.ndarray, box: Sequence[float], thickness: int, colour: str) 
 
 def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:
     mappable = plt.cm.ScalarMappable(Normalize(low, high), colour_map)
-    ticks = np.linspace(low, high, 5)
+    near = 0.07 * (high - low)  # round numbers between the ends, but where their labels would meet
+    ticks = [low, *(t for t in MaxNLocator(4).tick_values(low, high) if low + near < t < high - near), high]
     bar = figure.colorbar(mappable, ax=figure.axes[0], fraction=0.05, pad=0.02, aspect=15, shrink=0.9, ticks=ticks)
     bar.set_ticklabels([number_text(tick) for tick in ticks], fontsize=8)
 

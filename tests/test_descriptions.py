@@ -17,6 +17,10 @@ from helpers import plots
 
 LABELS = {"x_label": "epochs", "y_label": "loss"}
 IMAGE = np.arange(12, dtype=np.uint8).reshape(3, 4)
+COLOURED = np.tile(np.uint8([0, 0, 9]), (3, 4, 1))
+GREY_IN_RGB = np.repeat(IMAGE[..., None], 3, axis=-1)
+PAINTED = np.full((3, 4, 3), 0.5)  # grey, but for one pixel
+PAINTED[1, 3] = 1, 0, 0
 FIGURES = test_plots.FIGURES | {f"transfer: {name}": make for name, make in test_plots_transfer.FIGURES.items()}
 
 
@@ -49,15 +53,20 @@ def test_the_text_is_stored_beside_the_image():
         ),
         (
             lambda: plots.show_images([IMAGE, IMAGE], titles=["one", "two"], true_boxes=[None, (0, 1, 1, 2)]),
-            "2 images of 3×4, grey. one; two: true box from row 0, column 1, 1×2. Values 0 to 11 in each.",
+            "2 images of 3×4, grey. one; two: true box from row 0, column 1, 1×2. In each values 0 to 11.",
         ),
         (
             lambda: plots.show_images([IMAGE, IMAGE + 3], columns=1, row_titles=["before", "after"]),
             "2 images of 3×4, grey, 1 in a row. Rows: before; after. Values 0 to 14.",
         ),
         (
-            lambda: plots.show_images(np.zeros((40, 3, 4, 3)), titles=["cat", "dog"] * 20, columns=10),
-            "40 images of 3×4, in colour, 10 in a row. cat (20), dog (20). Values 0 to 0.",
+            lambda: plots.show_images([COLOURED] * 40, titles=["cat", "dog"] * 20, columns=10),
+            "40 images of 3×4, in colour, 10 in a row. cat (20), dog (20). Values 0 to 9.",
+        ),
+        (
+            lambda: plots.show_images([GREY_IN_RGB, PAINTED, PAINTED], titles=["grey", "", "one"]),
+            "3 images of 3×4, grey and in colour. grey: values 0 to 11; picture 2: coloured around row 1, column 3; "
+            "one: coloured around row 1, column 3.",
         ),
         (
             lambda: plots.show_convolution(np.eye(2), np.array([[1, -1]]), np.array([[1], [-1]]), at=(1, 0)),
@@ -71,6 +80,23 @@ def test_the_text_is_stored_beside_the_image():
         (
             lambda: plots.plot_lines([1, 2, 3, 4], {"a": [3, 1, 4, 2], "b": [np.nan, 5, 5, np.nan]}, **LABELS),
             "loss over epochs from 1 to 4. a: 3 to 2, lowest 1 at 2, highest 4 at 3; b: 5 to 5.",
+        ),
+        (
+            lambda: plots.plot_lines([1, 2], {"a": [3, 1]}, **LABELS, log="y"),
+            "loss over epochs from 1 to 2, loss on a logarithmic scale. a: 3 to 1.",
+        ),
+        (
+            lambda: plots.plot_lines([1, 2], {"a": [3, 1]}, **LABELS, log="xy"),
+            "loss over epochs from 1 to 2, epochs and loss on a logarithmic scale. a: 3 to 1.",
+        ),
+        (
+            lambda: plots.plot_bars({"a": 1, "b": 200}, x_label="cost", log=True),
+            "Points along cost. a: 1; b: 200.",
+        ),
+        (
+            lambda: plots.plot_calibration([0.9, 0.95, 0.97, 0.99], [True, True, False, True]),
+            "Share correct against mean confidence, beside the diagonal where both are equal. "
+            "confidence 0.95: 3 of 4 correct.",
         ),
         (
             lambda: plots.plot_bars({"a": 0.25, "b": 2000}, x_label="cost", errors={"a": 0.01, "b": 3}),
@@ -102,6 +128,13 @@ def test_the_text_is_stored_beside_the_image():
 )
 def test_the_text_holds_the_values(figure, text):
     assert figure().alt == text
+
+
+def test_the_strongest_filter_is_named_if_there_is_one():
+    kernel = np.ones((3, 3, 2, 6))
+    assert "strongest" not in plots.plot_filters(kernel).alt
+    kernel[..., 4] = 2
+    assert "filter 4 is the strongest" in plots.plot_filters(kernel).alt
 
 
 def test_the_graph_says_what_reads_what():

@@ -610,11 +610,11 @@ def test_one_line_needs_no_legend():
     assert ax.get_legend() is None
 
 
-@pytest.mark.parametrize("log, scales", [("", ("linear", "linear")), ("x", ("log", "linear")), ("xy", ("log", "log"))])
-def test_axes_are_logarithmic_on_request(log, scales):
+@pytest.mark.parametrize("log", ["", "x", "y", "xy"])
+def test_axes_are_logarithmic_on_request(log):
     (ax,) = plots.plot_lines([50, 800], {"a": [1, 2]}, **LABELS, log=log).axes
-    assert (ax.get_xscale(), ax.get_yscale()) == scales
-    if log:
+    assert ("x" in log, "y" in log) == (ax.get_xscale() == "log", ax.get_yscale() == "log")
+    if "x" in log:
         assert [label.get_text() for label in ax.get_xticklabels()] == ["50", "800"]
 
 
@@ -632,7 +632,29 @@ def test_bars_carry_their_numbers_first_on_top():
     assert ax.yaxis_inverted()
     assert ax.get_xlabel() == "parameters"
     assert ax.get_xscale() == "linear"
-    assert plots.plot_bars({"a": 1}, x_label="x", log=True).axes[0].get_xscale() == "log"
+
+
+def test_on_a_logarithmic_axis_points_take_the_place_of_bars():
+    (ax,) = plots.plot_bars({"dense": 1_049_600, "half": 0.5}, x_label="parameters", log=True).axes
+    assert ax.get_xscale() == "log" and not ax.patches and ax.yaxis_inverted()
+    assert list(ax.lines[0].get_xdata()) == [1_049_600, 0.5]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["dense", "half"]
+    assert [text.get_text() for text in ax.texts] == ["1,049,600", "0.5"]
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_the_range_of_values_is_written_but_not_of_decimal_colours(count):
+    images = np.random.default_rng(0).random((count, 4, 4, 3))
+    bytes_ = (255 * images).astype(np.uint8)
+    written = [[*(text.get_text() for text in figure.axes[0].texts), figure.get_supxlabel()]
+               for figure in map(plots.show_images, (images, bytes_))]  # fmt: skip
+    assert not any("…" in text for text in written[0]) and any("…" in text for text in written[1])
+
+
+def test_the_ticks_of_a_colour_bar_are_its_ends_and_round_numbers():
+    figure = plots.plot_feature_maps(np.array([[[0.0], [3.99]]]))
+    ticks = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert ticks == ["0", "1", "2", "3", "3.99"]
 
 
 def test_error_bars_reach_as_far_either_way():

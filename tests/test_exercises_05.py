@@ -571,10 +571,6 @@ WRONG = {
             activations[-1].var((0, 1, 2)),
         ),
         "of all activations": lambda activations, **c: (activations.mean((0, 1, 2, 3)), activations.var((0, 1, 2, 3))),
-        "the means over the steps": lambda activations, **c: (
-            activations.mean((1, 2, 3)).mean(0),
-            activations.var((1, 2, 3)).mean(0),
-        ),
         "do not move": lambda mean, variance, **c: (mean, variance),
         "a variance of 1": lambda mean, variance, **c: moving_statistics(mean=0, variance=1, **c),
         "a variance of 0": lambda mean, variance, **c: moving_statistics(mean=0, variance=0, **c),
@@ -598,12 +594,6 @@ WRONG = {
         ),
         "The mean is right. For the variance the momentum": moved(keep=lambda m: (m, 1 - m)),
         "The mean is right. The variance is one for all": moved(variance_of=lambda x, mean: x.var()),
-        "The mean is right. The variance is over the batch": moved(variance_of=lambda x, mean: x.var(0).mean((0, 1))),
-        "The mean is right. The variance is over height": moved(variance_of=lambda x, mean: x.var((1, 2)).mean(0)),
-        "The mean is right. Only the last step": lambda **c: (
-            moving_statistics(**c)[0],
-            with_activations(lambda x: x[-1:])(**c)[1],
-        ),
         "In value 1 of 2": lambda **c: (moving_statistics(**c)[0] + 1, moving_statistics(**c)[1]),
         "In value 2 of 2": lambda **c: (moving_statistics(**c)[0], moving_statistics(**c)[1] + 1),
         "where 2 values are asked for": lambda **c: np.stack(moving_statistics(**c)),
@@ -617,17 +607,13 @@ WRONG = {
         "The means are not scaled": ranked(lambda features, labels, new: new @ means(unit(features), labels).T),
         "Neither the features nor": ranked(lambda features, labels, new: new @ means(features, labels).T),
         "These are sums, not scaled": ranked(lambda features, labels, new: new @ sums(unit(features), labels).T),
-        "These are sums of features": ranked(lambda features, labels, new: new @ sums(features, labels).T),
         "the distance of vectors that are not scaled": distance(),
         "the distance to means that are not scaled": distance(scale_features=True, scale_new=True),
-        "the distance from new vectors": distance(scale_features=True),
-        "the distance to means of features": distance(scale_new=True),
         "the class of the nearest single image": lambda features, labels, new: labels[
             (unit(new) @ unit(features).T).argmax(1)
         ],
         "the place of the nearest single image": lambda features, labels, new: (unit(new) @ unit(features).T).argmax(1),
         "the smallest similarity": lambda **c: similarities(**c).argmin(1),
-        "the second largest": lambda **c: np.argsort(-similarities(**c), axis=1)[:, 1],
         "column by column": lambda features, labels, new: (unit(new) @ unit(means(columns(features), labels)).T).argmax(
             1
         ),
@@ -636,7 +622,6 @@ WRONG = {
         ).argmax(1),
         "in which they first occur": in_order_of_occurrence,
         "These are the similarities: return": similarities,
-        "These are the similarities, a row": lambda **c: similarities(**c).T,
         "This is the largest similarity": lambda **c: similarities(**c).max(1),
         "the new image that is most similar": lambda **c: similarities(**c).argmax(0),
         "These are zeros and a one": lambda **c: np.eye(c["labels"].max() + 1)[nearest_class(**c)],
@@ -654,7 +639,6 @@ WRONG = {
         "You divide by the sum": of_sum(lambda x: relu(x) / relu(x).sum()),
         "the largest absolute value before": of_sum(lambda x: relu(x) / abs(x).max()),
         "the weighted sum alone": of_sum(lambda x: x),
-        "is divided by the number of places, and": of_sum(lambda x: x / x.size),
         "Channels with a negative weight are left out": lambda maps, kernel, label: (lambda x: x / x.max())(
             relu(maps * kernel[:, label]).sum(2)
         ),
@@ -672,7 +656,6 @@ WRONG = {
         "a map for each channel: sum": lambda maps, kernel, label: (lambda x: x / x.max())(
             relu(maps * kernel[:, label])
         ),
-        "a map for each channel, and": lambda maps, kernel, label: maps * kernel[:, label],
         "a map for each class": lambda maps, kernel, label: relu(maps @ kernel) / (maps @ kernel).max(),
         "have changed places": lambda **c: cam(**c).T,
         "the score of the class": of_sum(lambda x: x.mean()),
@@ -685,15 +668,11 @@ WRONG = {
     "unfreeze_from": {
         "Batch normalisation is trainable too": unfrozen(lambda place, at: place >= at, norms=True),
         "is still frozen: it is the first": unfrozen(lambda place, at: place > at),
-        "is still frozen, and batch": unfrozen(lambda place, at: place > at, norms=True),
         "The layer before the one called name is trainable too.": unfrozen(lambda place, at: place + 1 >= at),
-        "and so is batch normalisation": unfrozen(lambda place, at: place + 1 >= at, norms=True),
         "Every layer is trainable": reset_at_the_end,
         "freeze them again": unfrozen(lambda place, at: True),
         "Only the layer called name is trainable: those": unfrozen(lambda place, at: place == at),
-        "even if it is a batch": unfrozen(lambda place, at: place == at, norms=True),
         "and the others frozen": unfrozen(lambda place, at: place < at),
-        "batch normalisation too: it is": unfrozen(lambda place, at: place < at, norms=True),
         "The layers up to": unfrozen(lambda place, at: place <= at),
         "Nothing is trainable": lambda base, name: 0,
         "base itself is still frozen": base_left_frozen,
@@ -704,7 +683,6 @@ WRONG = {
         "the number of trainable layers": counting(
             lambda base, layers: sum(bool(layer.trainable_weights) for layer in layers)
         ),
-        "the number of layers from": counting(lambda base, layers: len(layers)),
         "You count batch normalisation too": counting(
             lambda base, layers: sum(layer.count_params() for layer in layers)
         ),
@@ -718,8 +696,7 @@ WRONG = {
         "could have": counting(
             lambda base, layers: sum(layer.count_params() // (1 + is_norm(layer)) for layer in base.layers)
         ),
-        "of the layer called name only": counting(lambda base, layers: layers[0].count_params()),
-        "it returns 0.5, where": counting(lambda base, layers: 0.5),
+        "you return 0.5, where": counting(lambda base, layers: 0.5),
         "it returns a list": counting(lambda base, layers: layers),
         "It changes the values": restarted,
         "is the return missing?": lambda **c: print(end=""),
@@ -798,7 +775,7 @@ CONSTANTS = {
 
 
 def test_each_case_of_finetuning_holds_what_it_says():
-    found = [notebook_05.findings(**case) for _, case, _ in notebook_05.finetuning_cases(np.random.default_rng())]
+    found = [notebook_05.findings(**case) for _, case in notebook_05.finetuning_cases(np.random.default_rng())]
     assert found == [
         *[set()] * 5,
         {"range"},

@@ -423,13 +423,43 @@ def _is_right(result: np.ndarray, outcomes: Iterable[tuple[str, np.ndarray]]) ->
     return False
 
 
-def _convolved(x: np.ndarray, weights: Mapping) -> np.ndarray:
+def _stepped(steps: str, x: np.ndarray, kernels: Sequence[Mapping], scales: Sequence[Mapping] = ()) -> np.ndarray:
+    """Compute a block step by step; empty when its layers are too few or too many for these steps.
+
+    C convolution, R ReLU; P max pooling, A average pooling, Z max pooling with zeros around; N normalisation, B the
+    same by the batch's own statistics; s the skip begins here, and not with x, + the skip is added.
+    """
     import keras
 
-    kernel = weights["kernel"]
-    kernel = kernel[None, None] if kernel.ndim == 2 else kernel
-    convolved = keras.ops.conv(x.astype("float32"), kernel.astype("float32"), padding="same")
-    return np.asarray(convolved) + weights.get("bias", 0)
+    if (steps.count("C"), steps.count("N") + steps.count("B")) != (len(kernels), len(scales)):
+        return np.empty(0)
+    kernels, scales, skip = iter(kernels), iter(scales), x
+    for step in steps:
+        match step:
+            case "C":
+                weights = next(kernels)
+                kernel = weights["kernel"].reshape(_shape(weights)).astype("float32")
+                convolved = keras.ops.conv(x.astype("float32"), kernel, padding="same")
+                x = np.asarray(convolved) + weights.get("bias", 0)
+            case "R":
+                x = np.maximum(x, 0)
+            case "P":
+                x = np.asarray(keras.ops.max_pool(x, 3, 1, "same"))
+            case "A":
+                x = np.asarray(keras.ops.average_pool(x, 3, 1, "same"))
+            case "Z":
+                x = np.asarray(keras.ops.max_pool(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 1))
+            case "N" | "B":
+                scale = next(scales)
+                mean, variance = scale["moving_mean"], scale["moving_variance"]
+                if step == "B":
+                    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+                x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
+            case "s":
+                skip = x
+            case "+":
+                x = x + skip
+    return x
 
 
 PLAN = (  # the convolutions of each inception branch: what a diagnosis calls them, their sizes and numbers of filters
@@ -517,25 +547,13 @@ def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) ->
     return [[next(in_order) for _ in plan] for plan in PLAN]
 
 
-def _branch(x, row: Sequence[Mapping], relus: Sequence[bool]) -> np.ndarray:
-    for weights, relu in zip(row, relus, strict=True):
-        x = _convolved(x, weights)
-        x = np.maximum(x, 0) if relu else x
-    return x
-
-
 def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]], widths: list[int]) -> None:
     """Raise a `Mistake` unless the result holds the four branches, in their order."""
-    import keras
-
-    def pooled(x, kind=keras.ops.max_pool, padding="same"):
-        return np.asarray(kind(x, 3, 1, padding))
-
-    inputs_of = [x, x, x, pooled(x)]
-    right, linear = (
-        [_branch(given, row, [relu] * len(row)) for given, row in zip(inputs_of, rows, strict=True)]
-        for relu in (True, False)
-    )
+    all_steps = "CR", "CRCR", "CRCRCR", "PCR"
+    right, linear = [], []
+    for steps, row in zip(all_steps, rows, strict=True):
+        right.append(_stepped(steps, x, row))
+        linear.append(_stepped(steps.replace("R", ""), x, row))
     for order in itertools.permutations(range(4)):
         if _close(result, np.concatenate([right[branch] for branch in order], axis=-1)):
             if order == (0, 1, 2, 3):
@@ -547,23 +565,20 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
 
     parts = np.split(result, np.cumsum(widths)[:-1], axis=-1)
     branch = next(branch for branch in range(4) if not _close(parts[branch], right[branch]))
-    here, row, outcomes = f"In branch {branch + 1}", rows[branch], {}
-    for relus in itertools.product((True, False), repeat=len(row)):
-        where = " and ".join(what for (what, *_), relu in zip(PLAN[branch], relus, strict=True) if not relu)
-        outcomes[f"{here} the ReLU is missing after the {where}."] = _branch(inputs_of[branch], row, relus)
-    if branch == 3:
-        ringed = pooled(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), padding="valid")
-        outcomes |= {
-            f"{here} the pooling is missing.": _branch(x, row, [True]),
-            f"{here} the average is taken: max pooling is asked for.": _branch(
-                pooled(x, keras.ops.average_pool), row, [True]
-            ),
-            f"{here} the pooling comes after the convolution: pool first.": pooled(_branch(x, row, [True])),
-            f"{here} the pooling sees zeros beyond the map's edge: padding='same' leaves them out.": _branch(
-                ringed, row, [True]
-            ),
+    pool, wrong = ("P" if branch == 3 else ""), {}
+    for relus in itertools.product(("R", ""), repeat=len(rows[branch])):
+        missing = " and ".join(what for (what, *_), relu in zip(PLAN[branch], relus, strict=True) if not relu)
+        wrong[f"the ReLU is missing after the {missing}."] = pool + "".join(f"C{relu}" for relu in relus)
+    if pool:
+        wrong |= {
+            "the pooling is missing.": "CR",
+            "the average is taken: max pooling is asked for.": "ACR",
+            "the pooling comes after the convolution: pool first.": "CRP",
+            "the pooling sees zeros beyond the map's edge: padding='same' leaves them out.": "ZCR",
         }
-    _is_right(parts[branch], outcomes.items())
+    for diagnosis, steps in wrong.items():
+        if _close(parts[branch], _stepped(steps, x, rows[branch])):
+            raise Mistake(f"In branch {branch + 1} {diagnosis}")
     raise Mistake(
         f"Branch {branch + 1} has its convolutions, but does not compute what is asked for. Look at its padding, its "
         "activations and what each layer is called on; or two branches stand in each other's place."
@@ -651,28 +666,3 @@ def preactivation_block(answer) -> None:
         "Two convolutions and two normalisations are there, but the block does not compute what is asked for: "
         "normalisation, ReLU, convolution, the same again, and x is added."
     )
-
-
-def _stepped(steps: str, x: np.ndarray, kernels, scales) -> np.ndarray:
-    """Go through these steps: N normalisation, B the same by the batch's own statistics, R ReLU, C convolution, s from
-    here on the skip, + the skip is added. Empty when the layers are too few or too many for that.
-    """
-    if (steps.count("C"), steps.count("N") + steps.count("B")) != (len(kernels), len(scales)):
-        return np.empty(0)
-    kernels, scales, skip = iter(kernels), iter(scales), x
-    for step in steps:
-        if step in "NB":
-            scale = next(scales)
-            mean, variance = scale["moving_mean"], scale["moving_variance"]
-            if step == "B":
-                mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-            x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
-        elif step == "R":
-            x = np.maximum(x, 0)
-        elif step == "C":
-            x = _convolved(x, next(kernels))
-        elif step == "s":
-            skip = x
-        else:
-            x = x + skip
-    return x

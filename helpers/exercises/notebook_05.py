@@ -570,21 +570,7 @@ WORDS = {  # why a word applies, and why it does not
 
 
 def findings(model, base, predict, images, labels, stated) -> set[str]:
-    """The words of `WORDS` that apply to a model about to be fine-tuned; its weights stay as they are.
-
-    Parameters
-    ----------
-    model
-        A compiled Keras model.
-    base
-        The part of it that is meant to be trained.
-    predict
-        Gives a class for each image.
-    images, labels
-        What one step of training is made with.
-    stated
-        How many trainable parameters the model is said to have.
-    """
+    """The words of `WORDS` that apply to a compiled model, as the exercise says; its weights stay as they are."""
     before = model.get_weights()
     kept = [(weight, weight.trainable, weight.numpy()) for weight in model.weights]
     try:
@@ -612,7 +598,7 @@ IMAGES = 8
 SIDE = 8
 
 
-def _small_base():
+def _small_base(frozen=()):
     import keras
     from keras import layers
 
@@ -622,22 +608,15 @@ def _small_base():
         x = layers.Conv2D(filters, 3, use_bias=False, name=f"conv{place}")(x)
         # Leaky, so that each weight has a gradient whatever the images are
         x = layers.LeakyReLU(name=f"relu{place}")(layers.BatchNormalization(name=f"norm{place}")(x))
-    return keras.Model(images, x, name="base")
-
-
-def _compiled(model, base) -> SimpleNamespace:
-    import keras
-
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
-    # Keras makes the step here, from what is trainable now
-    model.train_on_batch(np.zeros((IMAGES, SIDE, SIDE, 3), "float32"), np.arange(IMAGES) % CLASSES)
-    return SimpleNamespace(model=model, base=base)
+    base = keras.Model(images, x, name="base")
+    for name in frozen:
+        base.get_layer(name).trainable = False
+    return base
 
 
 @cache
 def _small_models() -> SimpleNamespace:
-    """Compiled models, each with its base, kept because the first step of each takes longer than all others."""
+    """Compiled models with a base each, kept because the first step of each takes longer than all others."""
     import keras
     from keras import layers
 
@@ -658,21 +637,19 @@ def _small_models() -> SimpleNamespace:
         images = keras.Input((SIDE, SIDE, 3))
         return keras.Model(images, top()(base(images)))
 
-    def freeze(base, names):
-        for name in names:
-            base.get_layer(name).trainable = False
-
-    upper, whole, moving, frozen = (_small_base() for _ in range(4))
-    freeze(upper, ("conv1", "norm1", "norm2"))
-    freeze(moving, ("conv1",))
-    frozen.trainable = False
-    return SimpleNamespace(
-        upper=_compiled(functional(upper), upper),
-        whole=_compiled(Classifier(whole), whole),
-        moving=_compiled(functional(moving), moving),
-        frozen=_compiled(keras.Sequential([keras.Input((SIDE, SIDE, 3)), frozen, top()]), frozen),
-        fresh=_small_base(),
+    models = SimpleNamespace(
+        upper=functional(_small_base(frozen=("conv1", "norm1", "norm2"))),
+        whole=Classifier(_small_base()),
+        moving=functional(_small_base(frozen=("conv1",))),
+        frozen=keras.Sequential([keras.Input((SIDE, SIDE, 3)), _small_base(), top()]),
     )
+    models.frozen.get_layer("base").trainable = False
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for model in vars(models).values():
+        model.compile(keras.optimizers.Adam(), loss, jit_compile=False)
+        # Keras makes the step here, from what is trainable now
+        model.train_on_batch(np.zeros((IMAGES, SIDE, SIDE, 3), "float32"), np.arange(IMAGES) % CLASSES)
+    return models
 
 
 def _by_pixel(level: float) -> Callable:
@@ -693,10 +670,10 @@ def finetuning_cases(rng: np.random.Generator) -> Iterator[tuple[str, dict]]:
     models = _small_models()
     plain = _drawn_images(rng)
 
-    def case(part, rate=0.01, **changes):
-        part.model.optimizer.learning_rate.assign(rate)
-        stated = _size(part.model.trainable_weights)
-        return {"model": part.model, "base": part.base, **plain, "stated": stated} | changes
+    def case(model, rate=0.01, **changes):
+        model.optimizer.learning_rate.assign(rate)
+        usual = {"model": model, "base": model.get_layer("base"), "stated": _size(model.trainable_weights)}
+        return usual | plain | changes
 
     def always(label):
         return lambda images: np.full(len(images), label)
@@ -714,45 +691,45 @@ def finetuning_cases(rng: np.random.Generator) -> Iterator[tuple[str, dict]]:
         yield f"images from {low} to {high}", case(upper, **_drawn_images(rng, low, high))
     for label in (0, CLASSES - 1):
         yield f"a predict that gives class {label} for every image", case(upper, predict=always(label))
-    yield "a text that states the number of all parameters", case(upper, stated=_size(upper.model.weights))
-    last = upper.model.layers[-1]
+    yield "a text that states the number of all parameters", case(upper, stated=_size(upper.weights))
+    last = upper.layers[-1]
     yield "a text that states the number of the last layer's parameters", case(upper, stated=_size(last.weights))
     yield "a base that is called in training mode", case(models.moving)
 
-    frozen.base.trainable = False
+    base, second = frozen.get_layer("base"), _small_base()
+    base.trainable = False
     for is_trainable, state in ((True, "unfrozen"), (False, "frozen")):
-        models.fresh.trainable = is_trainable
-        yield f"a second base, {state}, that the model does not hold", case(frozen, base=models.fresh)
+        second.trainable = is_trainable
+        yield f"a second base, {state}, that the model does not hold", case(frozen, base=second)
     yield "a base whose trainable was never set to True", case(frozen)
     several = _drawn_images(rng, 0, 1) | {"predict": always(0)}
     yield "a frozen base, images from 0 to 1 and one class for all", case(frozen, **several)
-    frozen.base.trainable = True
-    for layer in frozen.base.layers:
+    base.trainable = True
+    for layer in base.layers:
         layer.trainable = not layer.weights
     yield "a base that is trainable, each of whose layers with weights is frozen", case(frozen)
     # By way of False, for what is True already is not set again, and does not reach the layers
-    frozen.base.trainable = False
-    frozen.base.trainable = True
+    base.trainable = False
+    base.trainable = True
     yield "a model fitted with base frozen, then unfrozen and not compiled again", case(frozen)
 
 
 @exercise
 def check_finetuning(answer) -> None:
-    models = _small_models()
-    parts = models.whole, models.upper, models.moving, models.frozen
-    kept = [part.model.get_weights() for part in parts]
+    models = vars(_small_models())
+    kept = {name: model.get_weights() for name, model in models.items()}
 
     def states():
-        models.frozen.base.trainable = False
-        return [(part.model.optimizer, part.model.train_function, _flags(part.model)) for part in parts]
+        models["frozen"].get_layer("base").trainable = False
+        return [(model.optimizer, model.train_function, _flags(model)) for model in models.values()]
 
     before = states()
     try:
         for what, case in finetuning_cases(np.random.default_rng()):
             _check_words(answer, what, case)
     finally:
-        for part, weights in zip(parts, kept, strict=True):
-            part.model.set_weights(weights)
+        for name, weights in kept.items():
+            models[name].set_weights(weights)
         if states() != before:  # an answer that compiles a model, say: the next one gets others
             _small_models.cache_clear()
 

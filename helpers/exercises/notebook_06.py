@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .engine import Mistake, call, compare, exercise, numbers, second_wrong
-from .notebook_04 import _computed, _convolved, _in_either, _is_right, _model, _parts, _positional, _randomised, _shape
+from .notebook_04 import _computed, _in_either, _is_right, _model, _parts, _positional, _randomised, _shape, _stepped
 
 
 def _refuse_nan(answer, case: Mapping, diagnosis: str) -> None:
@@ -231,17 +231,23 @@ def transposed_matrix(answer) -> None:
     compare(answer, _copies, [{"kernel": k, "stride": stride, "n": n} for k, stride, n in edges], {})
 
 
-def _detected(order=lambda scores: np.argsort(-scores), pick=lambda iou, threshold: iou.argmax(), **changes):
+def _detected(
+    order=lambda scores: np.argsort(-scores),
+    pick=lambda iou, threshold: iou.argmax(),
+    hit=operator.ge,
+    again=False,
+    any_box=False,
+    missed=False,
+) -> Callable:
     """Precision and recall, with another order of the found boxes, choice of the true one or rule."""
-    rule = SimpleNamespace(**{"hit": operator.ge, "again": False, "any_box": False, "missed": False} | changes)
 
     def both(boxes, scores, truths, threshold):
         iou, free, hits = _iou()(boxes, truths), np.ones(len(truths), dtype=bool), 0
         for row in order(scores):
-            place = pick(iou[row] if rule.any_box else np.where(free, iou[row], -1), threshold)
-            reached = bool(free[place] and rule.hit(iou[row, place], threshold))
+            place = pick(iou[row] if any_box else np.where(free, iou[row], -1), threshold)
+            reached = bool(free[place] and hit(iou[row, place], threshold))
             hits += reached
-            free[place] &= rule.again or not (reached or rule.missed)
+            free[place] &= again or not (reached or missed)
         return hits / len(boxes), hits / len(truths)
 
     return both
@@ -388,9 +394,7 @@ def _steps(large, fine, smooth, weights: Mapping) -> Iterator[tuple[str, np.ndar
             x = np.concatenate(ordered, axis=-1)
             if x.shape[-1] != weights["kernel"].shape[2]:
                 continue
-            linear = _convolved(x, weights)
-            yield diagnosis, np.maximum(linear, 0)
+            yield diagnosis, _stepped("CR", x, [weights])
             if not diagnosis:
-                yield "The ReLU is missing: Conv2D has none unless it is told to.", linear
-                before = _convolved(np.maximum(x, 0), weights)
-                yield "The ReLU comes before the convolution: it belongs after it.", before
+                yield "The ReLU is missing: Conv2D has none unless it is told to.", _stepped("C", x, [weights])
+                yield "The ReLU comes before the convolution: it belongs after it.", _stepped("RC", x, [weights])

@@ -284,14 +284,13 @@ def with_layers(change):
     return lambda layers, frozen: trainable_and_frozen([change(*layer) for layer in layers], frozen)
 
 
-def moved(mean_of=lambda x: x.mean((0, 1, 2)), variance_of=lambda x, mean: x.var((0, 1, 2)), keep=lambda m: (m, m)):
+def moved(mean_of=lambda x: x.mean((0, 1, 2)), variance_of=lambda x, mean: x.var((0, 1, 2)), keep=lambda m: m):
     def answer(activations, mean, variance, momentum):
-        for_mean, for_variance = keep(momentum)
         for x in activations:
             # The variance may be measured around the moving mean
             spread = variance_of(x, mean)
-            mean = for_mean * mean + (1 - for_mean) * mean_of(x)
-            variance = for_variance * variance + (1 - for_variance) * spread
+            mean = keep(momentum) * mean + (1 - keep(momentum)) * mean_of(x)
+            variance = keep(momentum) * variance + (1 - keep(momentum)) * spread
         return mean, variance
 
     return answer
@@ -316,12 +315,9 @@ def similarities(features, labels, new):
     return unit(new) @ unit(means(unit(features), labels)).T
 
 
-def distance(scale_features=False, scale_means=False, scale_new=False):
+def distance(scale=lambda x: x):
     def answer(features, labels, new):
-        centres = means(unit(features) if scale_features else features, labels)
-        centres = unit(centres) if scale_means else centres
-        new = unit(new) if scale_new else new
-        return ((new[:, None] - centres) ** 2).sum(2).argmin(1)
+        return ((scale(new)[:, None] - means(scale(features), labels)) ** 2).sum(2).argmin(1)
 
     return answer
 
@@ -560,12 +556,11 @@ WRONG = {
         "it raises TypeError": lambda layers, frozen: sum(layers),
     },
     "moving_statistics": {
-        "The momentum is on the wrong side": moved(keep=lambda m: (1 - m, 1 - m)),
+        "The momentum is on the wrong side": moved(keep=lambda m: 1 - m),
         "The two are in the wrong order": lambda **c: moving_statistics(**c)[::-1],
         "Only the last step has an effect:": with_activations(lambda x: x[-1:]),
         "Only the first step": with_activations(lambda x: x[:1]),
         "together as one batch": with_activations(lambda x: x.reshape(1, -1, *x.shape[2:])),
-        "from the last to the first": with_activations(lambda x: x[::-1]),
         "the last batch's own": lambda activations, **c: (
             activations[-1].mean((0, 1, 2)),
             activations[-1].var((0, 1, 2)),
@@ -592,7 +587,6 @@ WRONG = {
             moving_statistics(variance=variance, **c)[0],
             variance,
         ),
-        "The mean is right. For the variance the momentum": moved(keep=lambda m: (m, 1 - m)),
         "The mean is right. The variance is one for all": moved(variance_of=lambda x, mean: x.var()),
         "In value 1 of 2": lambda **c: (moving_statistics(**c)[0] + 1, moving_statistics(**c)[1]),
         "In value 2 of 2": lambda **c: (moving_statistics(**c)[0], moving_statistics(**c)[1] + 1),
@@ -608,7 +602,7 @@ WRONG = {
         "Neither the features nor": ranked(lambda features, labels, new: new @ means(features, labels).T),
         "These are sums, not scaled": ranked(lambda features, labels, new: new @ sums(unit(features), labels).T),
         "the distance of vectors that are not scaled": distance(),
-        "the distance to means that are not scaled": distance(scale_features=True, scale_new=True),
+        "the distance to means that are not scaled": distance(unit),
         "the class of the nearest single image": lambda features, labels, new: labels[
             (unit(new) @ unit(features).T).argmax(1)
         ],
@@ -624,7 +618,6 @@ WRONG = {
         "These are the similarities: return": similarities,
         "This is the largest similarity": lambda **c: similarities(**c).max(1),
         "the new image that is most similar": lambda **c: similarities(**c).argmax(0),
-        "These are zeros and a one": lambda **c: np.eye(c["labels"].max() + 1)[nearest_class(**c)],
         "of the values differ": lambda **c: nearest_class(**c) + 1,
         "the result has shape (59,)": lambda **c: nearest_class(**c)[1:],
         "It changes its input features": lambda features, labels, new: np.divide(features, 2, out=features)[0],
@@ -804,6 +797,11 @@ def test_statistics_are_those_of_keras():
     case |= {"mean": np.array([1.0, 2.0]), "variance": np.array([3.0, 4.0])}
     for ours, theirs in zip(moving_statistics(**case), moving_statistics_in_keras(**case), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_two_mistakes_in_unfreezing_are_told_one_after_the_other():
+    answers = [unfrozen(lambda place, at: place > at, norms) for norms in (True, False)]
+    assert len({check("unfreeze_from", answer).diagnosis for answer in answers}) == 1
 
 
 def test_an_answer_that_compiles_does_not_spoil_the_next():

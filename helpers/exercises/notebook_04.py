@@ -486,17 +486,12 @@ def factorised_inception(answer) -> None:
         "pooling needs strides=1, which is its window's size otherwise.",
     )
     convolutions, normalisations, others = _parts(model)
-    rows = _branches(convolutions, channels, sizes)
     if normalisations:
         raise Mistake("There is a normalisation in it: only convolutions, ReLU and pooling are asked for.")
     if others:
         raise Mistake(f"A layer has weights named {others[0]!r}: only Conv2D, ReLU and pooling are asked for.")
-    for branch, (plan, row) in enumerate(zip(PLAN, rows, strict=True), start=1):
-        for (what, *_), convolution in zip(plan, row, strict=True):
-            if "bias" not in convolution:
-                raise Mistake(f"In branch {branch} the {what} has no biases: leave use_bias as it is.")
-    widths = [sizes[plan[-1][2]] for plan in PLAN]
-    expected = ROWS, COLUMNS, sum(widths)
+    rows = _branches(convolutions, channels, sizes)
+    expected = ROWS, COLUMNS, sum(sizes[plan[-1][2]] for plan in PLAN)
     if tuple(model.output.shape[1:]) != expected:
         raise Mistake(
             f"For x of shape {(ROWS, COLUMNS, channels)} the result has shape {tuple(model.output.shape[1:])}, where "
@@ -505,7 +500,7 @@ def factorised_inception(answer) -> None:
     # Mostly negative, so that zeros around the map are seen by a pooling
     x = rng.normal(loc=-0.7, size=(4, ROWS, COLUMNS, channels))
     rows = [_randomised(row, rng) for row in rows]
-    _check_branches(_computed(model, x), x, rows, widths)
+    _check_branches(_computed(model, x), x, rows)
 
 
 def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) -> list[list[Mapping]]:
@@ -543,11 +538,15 @@ def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) ->
     if extra:
         height, width, reads, filters = extra[0]
         raise Mistake(f"There is a convolution too many, {height}×{width} from {reads} to {filters} channels.")
-    in_order = iter(convolutions[shapes.index(shape)] for shape in asked)
-    return [[next(in_order) for _ in plan] for plan in PLAN]
+    in_order = [convolutions[shapes.index(shape)] for shape in asked]
+    for convolution, (_, label, _) in zip(in_order, planned, strict=True):
+        if "bias" not in convolution:
+            raise Mistake(f"{label} has no biases: leave use_bias as it is.")
+    rest = iter(in_order)
+    return [[next(rest) for _ in plan] for plan in PLAN]
 
 
-def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]], widths: list[int]) -> None:
+def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]) -> None:
     """Raise a `Mistake` unless the result holds the four branches, in their order."""
     all_steps = "CR", "CRCR", "CRCRCR", "PCR"
     right, linear = [], []
@@ -563,7 +562,7 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
     if _close(result, np.concatenate(linear, axis=-1)):
         raise Mistake("The ReLU is missing after every convolution: Conv2D has none unless it is told to.")
 
-    parts = np.split(result, np.cumsum(widths)[:-1], axis=-1)
+    parts = np.split(result, np.cumsum([part.shape[-1] for part in right])[:-1], axis=-1)
     branch = next(branch for branch in range(4) if not _close(parts[branch], right[branch]))
     pool, wrong = ("P" if branch == 3 else ""), {}
     for relus in itertools.product(("R", ""), repeat=len(rows[branch])):

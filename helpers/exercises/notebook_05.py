@@ -109,16 +109,16 @@ PLACES = (0, 1, 2)  # the axes of a batch but for the channels
 def _moved(
     mean_of=lambda x: x.mean(PLACES),
     spread=lambda x, mean: x.var(PLACES),
-    kept=lambda momentum: (momentum, momentum),
+    share=lambda momentum: momentum,
     steps=lambda x: x,
 ) -> Callable:
-    """Moving statistics; `spread` sees the moving mean too, and `kept` gives the old mean's and variance's share."""
+    """Moving statistics; `spread` sees the moving mean too, and `share` gives that of the old values."""
 
     def statistics(activations, mean, variance, momentum):
-        of_mean, of_variance = kept(momentum)
+        kept = share(momentum)
         for batch in steps(activations):
-            variance = of_variance * variance + (1 - of_variance) * spread(batch, mean)
-            mean = of_mean * mean + (1 - of_mean) * mean_of(batch)
+            variance = kept * variance + (1 - kept) * spread(batch, mean)
+            mean = kept * mean + (1 - kept) * mean_of(batch)
         return mean, variance
 
     return statistics
@@ -145,7 +145,6 @@ def moving_statistics(answer) -> None:
         "Only the last step has an effect: go on from what the step before left.": lambda x: x[-1:],
         "Only the first step is taken: all of them, one after the other.": lambda x: x[:1],
         "All steps are taken together as one batch: each moves the statistics.": lambda x: [np.concatenate(x)],
-        "The steps are taken from the last to the first.": lambda x: x[::-1],
     }
     wrong_axes = {
         "One number stands for all channels: take the mean over the batch, height and width only.": None,
@@ -187,11 +186,8 @@ def moving_statistics(answer) -> None:
     }
     mistakes = {
         "The momentum is on the wrong side: it is the share of the old value that is kept.": _moved(
-            kept=lambda momentum: (1 - momentum, 1 - momentum)
-        ),
-        "The mean is right. For the variance the momentum is on the wrong side.": _moved(
-            kept=lambda momentum: (momentum, 1 - momentum)
-        ),
+            share=lambda momentum: 1 - momentum
+        )
     }
     mistakes |= _positional(others)
     mistakes |= {text: _moved(steps=steps) for text, steps in wrong_steps.items()}
@@ -270,9 +266,6 @@ NEAREST = {  # diagnosis, none for what is asked for
     "This is the largest similarity: return its class.": _nearest(pick=lambda s: s.max(1)),
     "This is the new image that is most similar to each class: return a class for each new image.": _nearest(
         pick=lambda s: s.argmax(0)
-    ),
-    "These are zeros and a one for each image: return the class's number.": _nearest(
-        pick=lambda s: np.eye(s.shape[1])[s.argmax(1)]
     ),
 }
 

@@ -22,8 +22,8 @@ def _split(
 ) -> Callable:
     """The trainable parameters and the others.
 
-    `lower` is for the frozen layers and `upper` for the rest: how often the convolution counts as trainable, and how
-    often gamma and beta do, then the same for the others; the moving statistics are as many as gamma and beta.
+    `lower` is for the frozen layers, `upper` for the rest: a row for the trainable and one for the others, with how
+    often the convolution is counted and how often gamma and beta, which are as many as the moving statistics.
     """
 
     def both(layers, frozen):

@@ -315,9 +315,9 @@ def similarities(features, labels, new):
     return unit(new) @ unit(means(unit(features), labels)).T
 
 
-def distance(scale=lambda x: x):
+def distance(of=lambda x: x, of_new=lambda x: x):
     def answer(features, labels, new):
-        return ((scale(new)[:, None] - means(scale(features), labels)) ** 2).sum(2).argmin(1)
+        return ((of_new(new)[:, None] - means(of(features), labels)) ** 2).sum(2).argmin(1)
 
     return answer
 
@@ -602,7 +602,8 @@ WRONG = {
         "Neither the features nor": ranked(lambda features, labels, new: new @ means(features, labels).T),
         "These are sums, not scaled": ranked(lambda features, labels, new: new @ sums(unit(features), labels).T),
         "the distance of vectors that are not scaled": distance(),
-        "the distance to means that are not scaled": distance(unit),
+        "the distance to means that are not scaled": distance(of=unit, of_new=unit),
+        "the distance from new vectors": distance(of=unit),
         "the class of the nearest single image": lambda features, labels, new: labels[
             (unit(new) @ unit(features).T).argmax(1)
         ],

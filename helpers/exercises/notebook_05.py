@@ -252,6 +252,9 @@ NEAREST = {  # diagnosis, none for what is asked for
         _as_it_is, np.mean, _as_it_is, _as_it_is, _nearness
     ),
     "You take the distance to means that are not scaled to length 1.": _nearest(of_means=_as_it_is, compared=_nearness),
+    "You take the distance from new vectors that are not scaled to length 1, to means that are not either.": _nearest(
+        of_means=_as_it_is, of_new=_as_it_is, compared=_nearness
+    ),
     "This is the class of the nearest single image: compare with the mean of each class.": (
         lambda features, labels, new: labels[_nearest_image(features, labels, new)]
     ),

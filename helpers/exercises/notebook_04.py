@@ -4,37 +4,56 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
-from numbers import Real
+import timeit
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from .engine import Mistake, call, compare, describe, exercise, first_wrong, second_wrong
+from .engine import Mistake, call, compare, describe, exercise, first_wrong, numbers, second_wrong
 
-ALEXNET = [(11, 4, 0), (3, 2, 0), (5, 1, 2), (3, 2, 0), (3, 1, 1), (3, 1, 1), (3, 1, 1), (3, 2, 0)]
+
+def _positional(makes: Mapping[str, Callable]) -> dict[str, Callable]:
+    """The mistakes as functions of the arguments in their order, whatever these are called."""
+    return {text: lambda make=make, **case: make(*case.values()) for text, make in makes.items()}
+
+
+def _in_either(of: Callable, right: Callable, names: tuple[str, str], firsts: Mapping, seconds: Mapping) -> dict:
+    """The mistakes in the first of two values, in the second, and in both; `of` makes functions of them."""
+    firsts, seconds = ({text: of(make) for text, make in makes.items()} for makes in (firsts, seconds))
+    return (
+        {f"{names[1]} right. {text}": first_wrong(right, make) for text, make in firsts.items()}
+        | {f"{names[0]} right. {text}": second_wrong(right, make) for text, make in seconds.items()}
+        | {
+            f"{text} {other}": lambda make=make, wrong=wrong, **case: (make(**case), wrong(**case))
+            for text, make in firsts.items()
+            for other, wrong in seconds.items()
+        }
+    )
+
+
+def _backwards(step=lambda n, k, s, p: (n - 1) * s + k - 2 * p, least=1, last=1) -> Callable:
+    """The side of the image, from that after the last layer; `step` goes back through one layer."""
+
+    def side(layers):
+        n = last
+        for layer in reversed(layers):
+            n = max(step(n, *layer), least)
+        return n
+
+    return side
 
 
 @exercise
 def smallest_input(answer) -> None:
     rng = np.random.default_rng()
-    lists = [[(3, 2, 1)], [(5, 1, 0), (2, 2, 0)], [(4, 3, 1), (3, 1, 0)], ALEXNET]
+    alexnet = [(11, 4, 0), (3, 2, 0), (5, 1, 2), (3, 2, 0), (3, 1, 1), (3, 1, 1), (3, 1, 1), (3, 2, 0)]
+    lists = [[(3, 2, 1)], [(5, 1, 0), (2, 2, 0)], [(4, 3, 1), (3, 1, 0)], alexnet]
     for _ in range(20):
         kernels, strides = rng.integers((3, 1), (8, 4), size=(int(rng.integers(3, 6)), 2)).T
         paddings = rng.integers(0, (kernels + 1) // 2)
         lists.append(list(zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True)))
-
-    def backwards(step=lambda n, k, s, p: (n - 1) * s + k - 2 * p, least=1, last=1):
-        def walk(layers):
-            side = last
-            for layer in reversed(layers):
-                side = max(step(side, *layer), least)
-            return side
-
-        return walk
-
-    right = backwards()
     wrong_steps = {
         "The padding has no effect: zeros stand in for 2·padding.": lambda n, k, s, p: (n - 1) * s + k,
         "You count the padding on one side only: it goes around.": lambda n, k, s, p: (n - 1) * s + k - p,
@@ -44,39 +63,31 @@ def smallest_input(answer) -> None:
         "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": lambda n, k, s, p: n * s + k - 1 - 2 * p,
         "Each triple is (kernel, stride, padding), in this order.": lambda n, s, k, p: (n - 1) * s + k - 2 * p,
     }
-    compare(
-        answer,
-        right,
-        [{"layers": layers} for layers in lists],
-        {text: backwards(step) for text, step in wrong_steps.items()}
-        | {
-            "The layers are read from the wrong end: begin with the last.": lambda layers: right(layers[::-1]),
-            "You use only the first layer.": lambda layers: right(layers[:1]),
-            "You use only the last layer.": lambda layers: right(layers[-1:]),
-            "This is the product of the strides: the kernels are missing.": lambda layers: math.prod(
-                stride for _, stride, _ in layers
-            ),
-            "This image leaves two places on a side after the last layer, where one is enough.": backwards(last=2),
-            "You begin with no place after the last layer: one is left.": backwards(last=0, least=-math.inf),
-            "One too few: of an image of this side, nothing is left.": lambda layers: right(layers) - 1,
-            "One too many: an image with a side one shorter is enough.": lambda layers: right(layers) + 1,
-            "This is the area: return the side.": lambda layers: right(layers) ** 2,
-        },
-    )
+    right = _backwards()
+    others = {
+        "The layers are read from the wrong end: begin with the last.": lambda layers: right(layers[::-1]),
+        "You use only the first layer.": lambda layers: right(layers[:1]),
+        "You use only the last layer.": lambda layers: right(layers[-1:]),
+        "This is the product of the strides: the kernels are missing.": lambda layers: math.prod(
+            s for _, s, _ in layers
+        ),
+        "You begin with no place after the last layer: one is left.": _backwards(last=0, least=-math.inf),
+        "One too few: of an image of this side, nothing is left.": lambda layers: right(layers) - 1,
+        "One too many: an image with a side one shorter is enough.": lambda layers: right(layers) + 1,
+        "This is the area: return the side.": lambda layers: right(layers) ** 2,
+    }
+    mistakes = {text: _backwards(step) for text, step in wrong_steps.items()} | others
+    compare(answer, right, [{"layers": layers} for layers in lists], mistakes)
     # Then with more zeros than a kernel needs
-    compare(
-        answer,
-        right,
-        [{"layers": layers} for layers in ([(1, 1, 1)], [(3, 2, 0), (2, 1, 2)], [(5, 1, 0), (3, 2, 2), (1, 1, 1)])],
-        {
-            "For [(1, 1, 1)] zeros alone would be enough, but an image has at least one pixel.": backwards(
-                least=-math.inf
-            ),
-            "In the middle a layer leaves no place, and nothing to put zeros around: each has to leave one.": (
-                lambda layers: max(backwards(least=-math.inf)(layers), 1)
-            ),
-        },
-    )
+    lists = [(1, 1, 1)], [(3, 2, 0), (2, 1, 2)], [(5, 1, 0), (3, 2, 2), (1, 1, 1)]
+    unlimited = _backwards(least=-math.inf)
+    mistakes = {
+        "For [(1, 1, 1)] zeros alone would be enough, but an image has at least one pixel.": unlimited,
+        "In the middle a layer leaves no place, and nothing to put zeros around: each has to leave one.": (
+            lambda layers: max(unlimited(layers), 1)
+        ),
+    }
+    compare(answer, right, [{"layers": layers} for layers in lists], mistakes)
 
 
 @exercise
@@ -89,34 +100,26 @@ def grouped_cost(answer) -> None:
         {"side": 6, "k": 5, "channels": 7, "filters": 7, "groups": 7},
     ]
     for _ in range(10):
-        side, groups, channels, filters = (int(value) for value in rng.integers((7, 2, 2, 2), (30, 6, 9, 9)))
-        k = int(rng.choice([3, 5, 7]))
-        cases.append(
-            {"side": side, "k": k, "channels": groups * channels, "filters": groups * filters, "groups": groups}
-        )
-
-    def weights(c):
-        return c.k**2 * c.channels * c.filters // c.groups
+        side, groups, *widths = (int(value) for value in rng.integers((7, 2, 2, 2), (30, 6, 9, 9)))
+        channels, filters = (groups * width for width in widths)
+        sizes = {"side": side, "k": int(rng.choice([3, 5, 7])), "channels": channels, "filters": filters}
+        cases.append(sizes | {"groups": groups})
 
     def of(make):
         return lambda **case: make(SimpleNamespace(**case))
 
-    def pair(first, second):
-        return lambda **case: (of(first)(**case), of(second)(**case))
+    def weights(c):
+        return c.k**2 * c.channels * c.filters // c.groups
 
-    def parameters(c):
-        return weights(c) + c.filters
+    def pair(c):
+        return weights(c) + c.filters, c.side**2 * weights(c)
 
-    def products(c):
-        return c.side**2 * weights(c)
-
-    right = pair(parameters, products)
     wrong_parameters = {
         "The groups have no effect on the parameters: a filter sees its part of the channels.": (
             lambda c: weights(c) * c.groups + c.filters
         ),
         "The parameters are those of one group only.": lambda c: weights(c) / c.groups + c.filters,
-        "The parameters are those of one group only, biases too.": lambda c: parameters(c) / c.groups,
+        "The parameters are those of one group only, biases too.": lambda c: pair(c)[0] / c.groups,
         "The parameters grow with the groups: they have to fall.": lambda c: weights(c) * c.groups**2 + c.filters,
         "The biases are missing in the parameters: one for each filter.": weights,
         "You divide the biases by the groups: each filter has one.": lambda c: weights(c) + c.filters / c.groups,
@@ -127,42 +130,28 @@ def grouped_cost(answer) -> None:
     }
     wrong_products = {
         "The groups have no effect on the multiply-adds: a filter reads its part of the channels.": (
-            lambda c: products(c) * c.groups
+            lambda c: pair(c)[1] * c.groups
         ),
-        "The multiply-adds are those of one group only.": lambda c: products(c) / c.groups,
-        "The multiply-adds grow with the groups: they have to fall.": lambda c: products(c) * c.groups**2,
-        "You count the biases among the multiply-adds: they cost none.": lambda c: c.side**2 * parameters(c),
-        "You count each multiply-add twice: a product and its addition are one.": lambda c: 2 * products(c),
+        "The multiply-adds are those of one group only.": lambda c: pair(c)[1] / c.groups,
+        "The multiply-adds grow with the groups: they have to fall.": lambda c: pair(c)[1] * c.groups**2,
+        "You count the biases among the multiply-adds: they cost none.": lambda c: c.side**2 * pair(c)[0],
+        "You count each multiply-add twice: a product and its addition are one.": lambda c: 2 * pair(c)[1],
         "The multiply-adds are those of a single place: there are side×side.": weights,
-        "The multiply-adds are those of a single place, biases too: there are side×side places.": parameters,
         "The multiply-adds are those of a single row: there are side×side places.": lambda c: c.side * weights(c),
         "The map keeps its size: you count the multiply-adds where the whole kernel fits.": (
             lambda c: (c.side - c.k + 1) ** 2 * weights(c)
         ),
-        "In the multiply-adds a slice of a filter has k×k weights, not k.": lambda c: products(c) // c.k,
-        "The multiply-adds are those of one filter only.": lambda c: products(c) // c.filters,
+        "In the multiply-adds a slice of a filter has k×k weights, not k.": lambda c: pair(c)[1] // c.k,
+        "The multiply-adds are those of one filter only.": lambda c: pair(c)[1] // c.filters,
     }
-    compare(
-        answer,
-        right,
-        cases,
-        {
-            "The two numbers are in the wrong order: the parameters first, then the multiply-adds.": pair(
-                products, parameters
-            ),
-            "This is the sum of both: return the two numbers.": lambda **case: sum(right(**case)),
-        }
-        | {
-            f"The multiply-adds are right. {text}": first_wrong(right, of(make))
-            for text, make in wrong_parameters.items()
-        }
-        | {f"The parameters are right. {text}": second_wrong(right, of(make)) for text, make in wrong_products.items()}
-        | {
-            f"{first} {second}": pair(make_first, make_second)
-            for first, make_first in wrong_parameters.items()
-            for second, make_second in wrong_products.items()
-        },
-    )
+    right, names = of(pair), ("The parameters are", "The multiply-adds are")
+    both = {
+        "The two numbers are in the wrong order: the parameters first, then the multiply-adds.": of(
+            lambda c: pair(c)[::-1]
+        ),
+        "This is the sum of both: return the two numbers.": of(lambda c: sum(pair(c))),
+    }
+    compare(answer, right, cases, both | _in_either(of, right, names, wrong_parameters, wrong_products))
 
 
 def _densenet(blocks, growth, stem, layer=None, between=lambda c, half: c * half, half=lambda c: c // 2, last=False):
@@ -188,16 +177,25 @@ def densenet_count(answer) -> None:
         growth, stem = (int(value) for value in rng.integers((3, 5), (20, 40)))
         blocks = rng.integers(2, 7, size=int(rng.integers(2, 5))).tolist()
         cases.append({"blocks": blocks, "growth": growth, "stem": stem})
-
-    def changed(**changes):
-        return lambda **case: _densenet(**case, **changes)
-
+    wrong_channels = {
+        "The two numbers are in the wrong order: the channels first, then the weights.": lambda **c: _densenet(**c)[
+            ::-1
+        ],
+        "The channels are never halved: between two blocks a 1×1 convolution does that.": partial(
+            _densenet, half=lambda c: c, between=lambda c, half: 0
+        ),
+        "The convolution between two blocks leaves all channels: it halves them.": partial(_densenet, half=lambda c: c),
+        "There is a convolution after the last block too: it stands between two blocks only.": partial(
+            _densenet, last=True
+        ),
+        "Half of 9 channels are 4, not 4.5: divide with //.": partial(_densenet, half=lambda c: c / 2),
+        "Half of 9 channels are 4: you round up.": partial(_densenet, half=lambda c: -(-c // 2)),
+        "The stem has no effect: the first block gets that many channels.": lambda **c: _densenet(**c | {"stem": 0}),
+    }
     wrong_layers = {
         "A layer's 1×1 convolution is missing.": lambda c, b, g: 36 * g * g,
         "A layer's 3×3 convolution is missing.": lambda c, b, g: 4 * c * g,
-        "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": lambda c, b, g: (
-            4 * c * g + 9 * c * g
-        ),
+        "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": lambda c, b, g: (4 + 9) * c * g,
         "The 1×1 convolution is missing, and the 3×3 reads all channels so far.": lambda c, b, g: 9 * c * g,
         "The 1×1 convolution gives 4·growth channels, not growth.": lambda c, b, g: c * g + 9 * g * g,
         "The 3×3 convolution gives growth channels, not 4·growth.": lambda c, b, g: 4 * c * g + 144 * g * g,
@@ -211,48 +209,37 @@ def densenet_count(answer) -> None:
             lambda c, b, g: 4 * (c + g) * g + 36 * g * g
         ),
     }
-    wrong_weights = {text: changed(layer=layer) for text, layer in wrong_layers.items()} | {
-        "This counts biases: these convolutions have none.": changed(
-            layer=lambda c, b, g: 4 * (c + 1) * g + (36 * g + 1) * g, between=lambda c, half: (c + 1) * half
-        ),
-        "The convolutions between the blocks are missing.": changed(between=lambda c, half: 0),
-        "Between two blocks half of the channels come out: you count all.": changed(between=lambda c, half: c * c),
-        "Between two blocks all channels are read: count before you halve.": changed(between=lambda c, half: half**2),
-        "The convolution between two blocks is 1×1, not 3×3.": changed(between=lambda c, half: 9 * c * half),
-        "The convolution that makes the stem's channels is not counted here.": lambda **case: (
-            (0, _densenet(**case)[1] + 147 * case["stem"])
-        ),
+    wrong_betweens = {
+        "The convolutions between the blocks are missing.": lambda c, half: 0,
+        "Between two blocks half of the channels come out: you count all.": lambda c, half: c * c,
+        "Between two blocks all channels are read: count before you halve.": lambda c, half: half**2,
+        "The convolution between two blocks is 1×1, not 3×3.": lambda c, half: 9 * c * half,
     }
-    compare(
-        answer,
-        _densenet,
-        cases,
-        {
-            "The two numbers are in the wrong order: the channels first, then the weights.": lambda **case: _densenet(
-                **case
-            )[::-1],
-            "The channels are never halved: between two blocks a 1×1 convolution does that.": changed(
-                half=lambda c: c, between=lambda c, half: 0
+    wrong_weights = (
+        {text: partial(_densenet, layer=layer) for text, layer in wrong_layers.items()}
+        | {text: partial(_densenet, between=between) for text, between in wrong_betweens.items()}
+        | {
+            "This counts biases: these convolutions have none.": partial(
+                _densenet,
+                layer=lambda c, b, g: 4 * (c + 1) * g + (36 * g + 1) * g,
+                between=lambda c, half: (c + 1) * half,
             ),
-            "The convolution between two blocks leaves all channels: it halves them.": changed(half=lambda c: c),
-            "There is a convolution after the last block too: it stands between two blocks only.": changed(last=True),
-            "Half of 9 channels are 4, not 4.5: divide with //.": changed(half=lambda c: c / 2),
-            "Half of 9 channels are 4: you round up.": changed(half=lambda c: -(-c // 2)),
-            "The stem has no effect: the first block gets that many channels.": lambda **case: _densenet(
-                **case | {"stem": 0}
+            "The convolution that makes the stem's channels is not counted here.": lambda **c: (
+                (0, _densenet(**c)[1] + 147 * c["stem"])
             ),
         }
-        | {
-            f"The channels are right. {text}": second_wrong(_densenet, lambda make=make, **case: make(**case)[1])
-            for text, make in wrong_weights.items()
-        },
     )
+    mistakes = wrong_channels | {
+        f"The channels are right. {text}": second_wrong(_densenet, lambda make=make, **case: make(**case)[1])
+        for text, make in wrong_weights.items()
+    }
+    compare(answer, _densenet, cases, mistakes)
 
 
 @exercise
 def path_lengths(answer) -> None:
-    def pascal(row):
-        return [math.comb(row, k) for k in range(row + 1)]
+    def paths(blocks):
+        return np.array([math.comb(blocks, k) for k in range(blocks + 1)])
 
     wrong_rows = {  # from the right row and the places in it
         "The last number is missing: one path goes through all blocks.": lambda row, k: row[:-1],
@@ -271,72 +258,57 @@ def path_lengths(answer) -> None:
         "Here one path has each length: one through a single block can take any of them.": lambda row, k: 0 * k + 1,
         "These are the lengths: return how many paths have each.": lambda row, k: k,
     }
-    compare(
-        answer,
-        lambda blocks: np.array(pascal(blocks)),
-        [{"blocks": blocks} for blocks in (1, 2, 3, *np.random.default_rng().integers(4, 10, size=3).tolist())],
-        {
-            text: lambda blocks, make=make: make(np.array(pascal(blocks)), np.arange(blocks + 1))
-            for text, make in wrong_rows.items()
-        }
-        | {
-            "This is one block too many.": lambda blocks: pascal(blocks + 1),
-            "This is one block too few.": lambda blocks: pascal(blocks - 1),
-        },
-    )
-    _check_speed(answer)
-    for blocks in (int(np.random.default_rng().integers(30, 54)), 54):
-        _check_exact(call(answer, {"blocks": blocks}), pascal(blocks), blocks)
-
-
-def _check_speed(answer) -> None:
-    """Raise a `Mistake` for an answer that goes through all paths one by one, before 54 blocks take it for ever."""
+    mistakes = {
+        text: lambda blocks, make=make: make(paths(blocks), np.arange(blocks + 1)) for text, make in wrong_rows.items()
+    } | {
+        "This is one block too many.": lambda blocks: paths(blocks + 1),
+        "This is one block too few.": lambda blocks: paths(blocks - 1),
+    }
+    rng = np.random.default_rng()
+    numbers_of_blocks = 1, 2, 3, *rng.integers(4, 10, size=3).tolist()
+    compare(answer, paths, [{"blocks": blocks} for blocks in numbers_of_blocks], mistakes)
+    # An answer that goes through all paths one by one is to be found before 54 blocks take it for ever
     for blocks in (12, 16, 19, 22):
-        taken = []
+        once = partial(call, answer, {"blocks": blocks})
         # The first time may include what is done only once, such as an import
-        while len(taken) < 2 and (not taken or taken[-1] > 0.05):
-            start = time.thread_time()
-            call(answer, {"blocks": blocks})
-            taken.append(time.thread_time() - start)
-        if min(taken) > 0.05:
+        taken = min(timeit.repeat(once, timer=time.thread_time, repeat=2, number=1))
+        if taken > 0.05:
             raise Mistake(
-                f"{blocks} blocks take {min(taken):.2g} s: does each further block double the work? 54 blocks have "
-                "2^54 paths, so count them without going through them."
+                f"{blocks} blocks take {taken:.2g} s: does each further block double the work? 54 blocks have 2^54 "
+                "paths, so count them without going through them."
             )
+    for blocks in (int(rng.integers(30, 54)), 54):
+        _check_exact(answer, {"blocks": blocks}, paths)
 
 
-def _check_exact(result, expected: list[int], blocks: int) -> None:
+def _check_exact(answer, case: Mapping, reference: Callable) -> None:
     """Raise a `Mistake` unless these are the very numbers, which floats and int64 need not hold."""
-    result = result.tolist() if isinstance(result, np.ndarray) else result
-    if not isinstance(result, (list, tuple)):
-        raise Mistake(f"For blocks={blocks} it returns {describe(result)}, where a list is asked for.")
-    if len(result) != len(expected):
-        raise Mistake(f"For blocks={blocks} the list has {len(result)} numbers, where {len(expected)} are asked for.")
-    for place, (value, exact) in enumerate(zip(result, expected, strict=True)):
-        if not isinstance(value, Real):
-            raise Mistake(f"For blocks={blocks} the list holds {describe(value)}, where numbers are asked for.")
+    result, expected = call(answer, case), reference(**case)
+    array = numbers(result)
+    if array is None or array.shape != expected.shape:
+        compare(answer, reference, [case], {})
+        return
+    for place, (value, exact) in enumerate(zip(result, expected.tolist(), strict=True)):
         if value == exact:
             continue
-        given = f"For blocks={blocks}, {place} of them, you have {value}, where {exact:,} is asked for"
+        given = f"For blocks={case['blocks']}, {place} of them, you have {value}, where {exact:,} is asked for"
         if abs(value - exact) < 1e-6 * exact:
             raise Mistake(f"{given}: a float is rounded. Stay with whole numbers, with // or math.comb.")
         raise Mistake(f"{given}: does a whole number of NumPy overflow? Python's own do not.")
 
 
-# The exercises in Keras: a block is rebuilt here in NumPy, with random weights that the answer's layers are given.
+# The exercises in Keras: a block is computed here step by step, with random weights that the answer's layers are given.
 
 ROWS, COLUMNS = 7, 6
 MOST_DRAWS = 20
-PLAN = (  # the kernel sizes and numbers of filters of each inception branch
-    ((1, "ones"),),
-    ((1, "reduce3"), (3, "threes")),
-    ((1, "reduce5"), (3, "fives"), (3, "fives")),
-    ((1, "pooled"),),
-)
+NORMALISATION = {"gamma", "beta", "moving_mean", "moving_variance"}
 
 
-def _model(answer, case: Mapping, hint):
-    """The model from the tensors in `case` to what the answer makes of them; `hint` may explain an error's text."""
+def _model(answer, case: Mapping, added: str, joined: str = ""):
+    """The model from the tensors in `case` to what the answer makes of them.
+
+    `added` and `joined` say why maps of different shapes cannot be added or concatenated; {} stands for their sides.
+    """
     # Inside, because importing the checkers must not start TensorFlow
     import keras
 
@@ -350,7 +322,15 @@ def _model(answer, case: Mapping, hint):
         if any(f"unexpected keyword argument '{name}'" in str(error) for name in case):
             raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
         text = _plain(error)
-        raise Mistake(hint(text) or f"Building the block raises {type(error).__name__}: {text}") from None
+        diagnosis = f"Building the block raises {type(error).__name__}: {text}"
+        if "incompatible shapes" in text or "broadcast" in text:
+            diagnosis = added
+        elif joined and ("matching shapes" in text or "must have the same shape" in text):
+            sides = dict.fromkeys(re.findall(r"\(None, (\d+), (\d+), \d+\)", text))
+            diagnosis = "The maps are joined along a wrong axis: concatenate the channels, which is the last one."
+            if len(sides) > 1:
+                diagnosis = joined.format(" and ".join("×".join(pair) for pair in sides))
+        raise Mistake(diagnosis) from None
     if result is None:
         raise Mistake("It returns None: is the return missing?")
     if isinstance(result, keras.Model):
@@ -381,28 +361,26 @@ def _plain(error: Exception) -> str:
 
 def _parts(model) -> tuple[list[dict], list[dict], list[str]]:
     """The convolutions and the normalisations, each as its weights by name, and the names of all other weights."""
-    convolutions, normalisations, others = [], [], []
-    last = {}  # the layer that the weight before belongs to, for a layer's weights follow one another
+    layers = []  # a layer's weights follow one another
     for weight in model.weights:
+        kin = next((names for names in ({"kernel", "bias"}, NORMALISATION) if weight.name in names), set())
+        if not layers or weight.name in layers[-1] or not layers[-1].keys() <= kin:
+            layers.append({})
+        layers[-1][weight.name] = weight
+    convolutions, normalisations, others = [], [], []
+    for layer in layers:
         # A kernel with two axes is that of a dense layer, which on a map is a 1×1 convolution
-        if weight.name == "kernel" and len(weight.shape) in (2, 4):
-            last = {"kernel": weight}
-            convolutions.append(last)
-        elif weight.name == "bias" and last.keys() == {"kernel"}:
-            last["bias"] = weight
-        elif weight.name not in ("gamma", "beta", "moving_mean", "moving_variance"):
-            last = {}
-            others.append(weight.name)
-        elif weight.name in last or "kernel" in last or not last:
-            last = {weight.name: weight}
-            normalisations.append(last)
+        if "kernel" in layer and len(layer["kernel"].shape) in (2, 4):
+            convolutions.append(layer)
+        elif layer.keys() <= NORMALISATION:
+            normalisations.append(layer)
         else:
-            last[weight.name] = weight
+            others += layer
     return convolutions, normalisations, others
 
 
 def _shape(convolution: Mapping) -> tuple[int, ...]:
-    """Height, width, channels read and filters of a kernel; a dense layer on a map is a 1×1 convolution."""
+    """Height, width, channels read and filters of a kernel."""
     shape = tuple(convolution["kernel"].shape)
     return (1, 1, *shape) if len(shape) == 2 else shape
 
@@ -435,17 +413,61 @@ def _close(result, expected) -> bool:
     return bool(result.shape == expected.shape and np.abs(result - expected).max() <= 2e-3 * np.abs(expected).max())
 
 
-def _windows(x: np.ndarray, size: int, fill: float = 0) -> np.ndarray:
-    """(images, rows, columns, channels, size, size), for an odd size"""
-    ring = (size // 2, size // 2)
-    padded = np.pad(x, ((0, 0), ring, ring, (0, 0)), constant_values=fill)
-    return sliding_window_view(padded, (size, size), axis=(1, 2))
+def _is_right(result: np.ndarray, outcomes: Iterable[tuple[str, np.ndarray]]) -> bool:
+    """Whether the result is the outcome that has no diagnosis; a `Mistake` when it is one of the others."""
+    for diagnosis, outcome in outcomes:
+        if _close(result, outcome):
+            if diagnosis:
+                raise Mistake(diagnosis)
+            return True
+    return False
 
 
-def _convolved(x: np.ndarray, weights: Mapping) -> np.ndarray:
-    kernel = weights["kernel"]
-    kernel = kernel[None, None] if kernel.ndim == 2 else kernel
-    return np.einsum("nijcuv,uvcf->nijf", _windows(x, len(kernel)), kernel) + weights.get("bias", 0)
+def _stepped(steps: str, x: np.ndarray, kernels: Sequence[Mapping], scales: Sequence[Mapping] = ()) -> np.ndarray:
+    """Compute a block step by step; empty when its layers are too few or too many for these steps.
+
+    C convolution, R ReLU; P max pooling, A average pooling, Z max pooling with zeros around; N normalisation, B the
+    same by the batch's own statistics; s the skip begins here, and not with x, + the skip is added.
+    """
+    import keras
+
+    if (steps.count("C"), steps.count("N") + steps.count("B")) != (len(kernels), len(scales)):
+        return np.empty(0)
+    kernels, scales, skip = iter(kernels), iter(scales), x
+    for step in steps:
+        match step:
+            case "C":
+                weights = next(kernels)
+                kernel = weights["kernel"].reshape(_shape(weights)).astype("float32")
+                convolved = keras.ops.conv(x.astype("float32"), kernel, padding="same")
+                x = np.asarray(convolved) + weights.get("bias", 0)
+            case "R":
+                x = np.maximum(x, 0)
+            case "P":
+                x = np.asarray(keras.ops.max_pool(x, 3, 1, "same"))
+            case "A":
+                x = np.asarray(keras.ops.average_pool(x, 3, 1, "same"))
+            case "Z":
+                x = np.asarray(keras.ops.max_pool(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 1))
+            case "N" | "B":
+                scale = next(scales)
+                mean, variance = scale["moving_mean"], scale["moving_variance"]
+                if step == "B":
+                    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+                x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
+            case "s":
+                skip = x
+            case "+":
+                x = x + skip
+    return x
+
+
+PLAN = (  # the convolutions of each inception branch: what a diagnosis calls them, their sizes and numbers of filters
+    (("1×1 convolution", 1, "ones"),),
+    (("1×1 convolution", 1, "reduce3"), ("3×3 convolution", 3, "threes")),
+    (("1×1 convolution", 1, "reduce5"), ("first 3×3 convolution", 3, "fives"), ("second 3×3 convolution", 3, "fives")),
+    (("1×1 convolution", 1, "pooled"),),
+)
 
 
 @exercise
@@ -454,81 +476,61 @@ def factorised_inception(answer) -> None:
 
     rng = np.random.default_rng()
     # All different, so that a kernel's shape tells which one it is
-    names = "ones", "reduce3", "threes", "reduce5", "fives", "pooled"
     channels, *values = (int(value) for value in rng.permutation(np.arange(3, 13))[:7])
-    sizes = dict(zip(names, values, strict=True))
-    model = _model(answer, {"x": keras.Input((ROWS, COLUMNS, channels))} | sizes, _joining_hint)
+    sizes = dict(zip(("ones", "reduce3", "threes", "reduce5", "fives", "pooled"), values, strict=True))
+    model = _model(
+        answer,
+        {"x": keras.Input((ROWS, COLUMNS, channels))} | sizes,
+        added="Branches with different numbers of channels cannot be added: concatenate them.",
+        joined="The branches come out as {} and cannot be joined: padding='same' everywhere keeps the size, and the "
+        "pooling needs strides=1, which is its window's size otherwise.",
+    )
     convolutions, normalisations, others = _parts(model)
-    places = _placed(convolutions, channels, sizes)
     if normalisations:
         raise Mistake("There is a normalisation in it: only convolutions, ReLU and pooling are asked for.")
     if others:
         raise Mistake(f"A layer has weights named {others[0]!r}: only Conv2D, ReLU and pooling are asked for.")
-    for (branch, place), convolution in zip(places, convolutions, strict=True):
-        if "bias" not in convolution:
-            raise Mistake(f"{_label(branch, place)} has no biases: leave use_bias as it is.")
-    widths = [sizes[branch[-1][1]] for branch in PLAN]
-    expected = ROWS, COLUMNS, sum(widths)
+    rows = _branches(convolutions, channels, sizes)
+    expected = ROWS, COLUMNS, sum(sizes[plan[-1][2]] for plan in PLAN)
     if tuple(model.output.shape[1:]) != expected:
         raise Mistake(
             f"For x of shape {(ROWS, COLUMNS, channels)} the result has shape {tuple(model.output.shape[1:])}, where "
             f"{expected} is asked for: 'same' padding, stride 1, and each branch once."
         )
-    weights = dict(zip(places, _randomised(convolutions, rng), strict=True))
-    rows = [[weights[branch, place] for place in range(len(plan))] for branch, plan in enumerate(PLAN)]
     # Mostly negative, so that zeros around the map are seen by a pooling
     x = rng.normal(loc=-0.7, size=(4, ROWS, COLUMNS, channels))
-    _check_branches(_computed(model, x), x, rows, widths)
+    rows = [_randomised(row, rng) for row in rows]
+    _check_branches(_computed(model, x), x, rows)
 
 
-def _joining_hint(text: str) -> str:
-    """Explain why branches cannot be joined; nothing for another error."""
-    if "incompatible shapes" in text or "broadcast" in text:
-        return "Branches with different numbers of channels cannot be added: concatenate them."
-    if "matching shapes" not in text and "must have the same shape" not in text:
-        return ""
-    sides = list(dict.fromkeys(re.findall(r"\(None, (\d+), (\d+), \d+\)", text)))
-    if len(sides) == 1:
-        return "The branches are joined along a wrong axis: concatenate the channels, which is the last one."
-    shown = " and ".join("×".join(pair) for pair in sides)
-    return (
-        f"The branches come out as {shown} and cannot be joined: padding='same' everywhere keeps the size, and the "
-        "pooling needs strides=1, which is its window's size otherwise."
-    )
-
-
-def _label(branch: int, place: int) -> str:
-    """Name a convolution of the plan."""
-    size = PLAN[branch][place][0]
-    which = ("", "first ", "second ")[place] if branch == 2 else ""
-    return f"In branch {branch + 1} the {which}{size}×{size} convolution"
-
-
-def _placed(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) -> list[tuple[int, int]]:
-    """Each convolution's branch and place in it; a `Mistake` unless these are the planned ones."""
-    planned = {}
-    for branch, plan in enumerate(PLAN):
+def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) -> list[list[Mapping]]:
+    """The convolutions of each branch; a `Mistake` unless these are the planned ones."""
+    planned = []
+    for branch, plan in enumerate(PLAN, start=1):
         reads = channels
-        for place, (size, name) in enumerate(plan):
-            planned[size, size, reads, sizes[name]] = branch, place
+        for what, size, name in plan:
+            planned.append(((size, size, reads, sizes[name]), f"In branch {branch} the {what}", name))
             reads = sizes[name]
     shapes = [_shape(convolution) for convolution in convolutions]
     if not shapes:
         raise Mistake("There is no convolution in it.")
-    extra = [shape for index, shape in enumerate(shapes) if shape not in planned or shape in shapes[:index]]
+    asked = [shape for shape, _, _ in planned]
+    extra = [shape for index, shape in enumerate(shapes) if shape not in asked or shape in shapes[:index]]
     if (5, 5, sizes["reduce5"], sizes["fives"]) in extra:
         raise Mistake("In branch 3 there is still a 5×5 convolution: put two 3×3 in its place.")
-    for shape, (branch, place) in planned.items():
+    for shape, label, name in planned:
         if shape in shapes:
             continue
-        label, filters = _label(branch, place), f"{PLAN[branch][place][1]}={shape[3]}"
+        filters = f"{name}={shape[3]}"
         # What is in its place, if that differs in one respect only
         for other in extra:
             if other[:3] == shape[:3]:
                 raise Mistake(f"{label} has {other[3]} filters, where {filters} is asked for.")
         for other in extra:
             if (*other[:2], other[3]) == (*shape[:2], shape[3]):
-                source = f"x has {shape[2]}" if place == 0 else f"{shape[2]} come from the convolution before it"
+                source = (
+                    f"x has {channels}" if shape[2] == channels else f"{shape[2]} come from the convolution before it"
+                )
                 raise Mistake(f"{label} reads {other[2]} channels, where {source}: what is it called on?")
             if other[2:] == shape[2:]:
                 raise Mistake(f"{label} has a kernel of {other[0]}×{other[1]}.")
@@ -536,63 +538,46 @@ def _placed(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) -> l
     if extra:
         height, width, reads, filters = extra[0]
         raise Mistake(f"There is a convolution too many, {height}×{width} from {reads} to {filters} channels.")
-    return [planned[shape] for shape in shapes]
+    in_order = [convolutions[shapes.index(shape)] for shape in asked]
+    for convolution, (_, label, _) in zip(in_order, planned, strict=True):
+        if "bias" not in convolution:
+            raise Mistake(f"{label} has no biases: leave use_bias as it is.")
+    rest = iter(in_order)
+    return [[next(rest) for _ in plan] for plan in PLAN]
 
 
-def _average(x: np.ndarray) -> np.ndarray:
-    """Over the part of a 3×3 window that lies on the map, as Keras does it"""
-    return _windows(x, 3).mean(axis=(-2, -1)) / _windows(np.ones_like(x), 3).mean(axis=(-2, -1))
-
-
-def _largest(x: np.ndarray, fill: float = -np.inf) -> np.ndarray:
-    return _windows(x, 3, fill).max(axis=(-2, -1))
-
-
-def _branch(x, row: Sequence[Mapping], relus: Sequence[bool]) -> np.ndarray:
-    for weights, relu in zip(row, relus, strict=True):
-        x = _convolved(x, weights)
-        x = np.maximum(x, 0) if relu else x
-    return x
-
-
-def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]], widths: list[int]) -> None:
+def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]) -> None:
     """Raise a `Mistake` unless the result holds the four branches, in their order."""
-    inputs_of = [x, x, x, _largest(x)]
-
-    def branches(relu):
-        pairs = zip(inputs_of, rows, strict=True)
-        return [_branch(given, row, [relu] * len(row)) for given, row in pairs]
-
-    right = branches(relu=True)
+    all_steps = "CR", "CRCR", "CRCRCR", "PCR"
+    right, linear = [], []
+    for steps, row in zip(all_steps, rows, strict=True):
+        right.append(_stepped(steps, x, row))
+        linear.append(_stepped(steps.replace("R", ""), x, row))
     for order in itertools.permutations(range(4)):
         if _close(result, np.concatenate([right[branch] for branch in order], axis=-1)):
             if order == (0, 1, 2, 3):
                 return
             shown = ", ".join(str(branch + 1) for branch in order)
             raise Mistake(f"Each branch is right, but they come in the order {shown}.")
-    if _close(result, np.concatenate(branches(relu=False), axis=-1)):
+    if _close(result, np.concatenate(linear, axis=-1)):
         raise Mistake("The ReLU is missing after every convolution: Conv2D has none unless it is told to.")
 
-    parts = np.split(result, np.cumsum(widths)[:-1], axis=-1)
+    parts = np.split(result, np.cumsum([part.shape[-1] for part in right])[:-1], axis=-1)
     branch = next(branch for branch in range(4) if not _close(parts[branch], right[branch]))
-    row, part = rows[branch], parts[branch]
-    for relus in itertools.product((True, False), repeat=len(row)):
-        if _close(part, _branch(inputs_of[branch], row, relus)):
-            where = " and ".join(
-                _label(branch, place).partition(" the ")[2] for place, relu in enumerate(relus) if not relu
-            )
-            raise Mistake(f"In branch {branch + 1} the ReLU is missing after the {where}.")
-    if branch == 3:
-        for diagnosis, wrong in {
-            "In branch 4 the pooling is missing.": _branch(x, row, [True]),
-            "In branch 4 the average is taken: max pooling is asked for.": _branch(_average(x), row, [True]),
-            "In branch 4 the pooling comes after the convolution: pool first.": _largest(_branch(x, row, [True])),
-            "In branch 4 the pooling sees zeros beyond the map's edge: padding='same' leaves them out.": _branch(
-                _largest(x, fill=0), row, [True]
-            ),
-        }.items():
-            if _close(part, wrong):
-                raise Mistake(diagnosis)
+    pool, wrong = ("P" if branch == 3 else ""), {}
+    for relus in itertools.product(("R", ""), repeat=len(rows[branch])):
+        missing = " and ".join(what for (what, *_), relu in zip(PLAN[branch], relus, strict=True) if not relu)
+        wrong[f"the ReLU is missing after the {missing}."] = pool + "".join(f"C{relu}" for relu in relus)
+    if pool:
+        wrong |= {
+            "the pooling is missing.": "CR",
+            "the average is taken: max pooling is asked for.": "ACR",
+            "the pooling comes after the convolution: pool first.": "CRP",
+            "the pooling sees zeros beyond the map's edge: padding='same' leaves them out.": "ZCR",
+        }
+    for diagnosis, steps in wrong.items():
+        if _close(parts[branch], _stepped(steps, x, rows[branch])):
+            raise Mistake(f"In branch {branch + 1} {diagnosis}")
     raise Mistake(
         f"Branch {branch + 1} has its convolutions, but does not compute what is asked for. Look at its padding, its "
         "activations and what each layer is called on; or two branches stand in each other's place."
@@ -626,6 +611,7 @@ BLOCKS = {  # diagnosis, none for the right block: its steps, as `_stepped` read
     "Normalisation and ReLU are missing before the first convolution.": "CNRC+",
     "Normalisation and ReLU are missing before the second convolution.": "NRCC+",
     "There is one convolution, with its normalisation and ReLU: do all three twice.": "NRC+",
+    "The normalisation takes the batch's mean even where nothing is trained: leave training as it is.": "BRCBRC+",
 }
 
 
@@ -635,7 +621,12 @@ def preactivation_block(answer) -> None:
 
     rng = np.random.default_rng()
     channels = int(rng.integers(3, 9))
-    model = _model(answer, {"x": keras.Input((ROWS, COLUMNS, channels))}, _adding_hint)
+    model = _model(
+        answer,
+        {"x": keras.Input((ROWS, COLUMNS, channels))},
+        added="What you add to x has another shape: padding='same' keeps the map's size, and as many filters as x has "
+        "channels (x.shape[-1]) keep their number.",
+    )
     convolutions, normalisations, others = _parts(model)
     shape = tuple(model.output.shape[1:])
     if shape == (ROWS, COLUMNS, 2 * channels):
@@ -658,64 +649,19 @@ def preactivation_block(answer) -> None:
         kernels, scales = _randomised(convolutions, rng), _randomised(normalisations, rng)
         x = 2 * rng.normal(size=(3, ROWS, COLUMNS, channels))
         outcomes = {diagnosis: _stepped(steps, x, kernels, scales) for diagnosis, steps in BLOCKS.items()}
-        shared = _stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
-        to_tell = [*outcomes.values(), shared] if 1 in (len(kernels), len(scales)) else outcomes.values()
-        # Again where nothing passes a ReLU, say, and two blocks look the same.
-        if not any(_close(*pair) for pair in itertools.combinations(to_tell, 2) if pair[0].size):
+        if 1 in (len(kernels), len(scales)):
+            name = "convolution" if len(kernels) == 1 else "normalisation"
+            shared = _stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
+            outcomes[f"One {name} is used twice, with the same weights: make a layer for each time."] = shared
+        # Again where nothing passes a ReLU, say, and two blocks look the same
+        if not any(_close(*pair) for pair in itertools.combinations(outcomes.values(), 2) if pair[0].size):
             break
-    result = _computed(model, x)
-    for diagnosis, outcome in outcomes.items():
-        if _close(result, outcome):
-            if diagnosis:
-                raise Mistake(diagnosis)
-            return
+    if _is_right(_computed(model, x), outcomes.items()):
+        return
     for layers, name in ((kernels, "convolution"), (scales, "normalisation")):
-        if len(layers) == 1 and _close(result, shared):
-            raise Mistake(f"One {name} is used twice, with the same weights: make a layer for each time.")
-    if _close(result, _stepped(BLOCKS[""], x, kernels, scales, of_batch=True)):
-        raise Mistake(
-            "The normalisation takes the batch's mean even where nothing is trained: leave training as it is."
-        )
-    counts = {"convolution": len(kernels), "normalisation": len(scales)}
-    for name, count in counts.items():
-        if count != 2:
-            raise Mistake(f"The number of {name}s in it is {count}, where 2 are asked for.")
+        if len(layers) != 2:
+            raise Mistake(f"The number of {name}s in it is {len(layers)}, where 2 are asked for.")
     raise Mistake(
         "Two convolutions and two normalisations are there, but the block does not compute what is asked for: "
         "normalisation, ReLU, convolution, the same again, and x is added."
     )
-
-
-def _adding_hint(text: str) -> str:
-    if "incompatible shapes" in text or "broadcast" in text:
-        return (
-            "What you add to x has another shape: padding='same' keeps the map's size, and as many filters as x has "
-            "channels (x.shape[-1]) keep their number."
-        )
-    return ""
-
-
-def _stepped(steps: str, x: np.ndarray, kernels, scales, of_batch: bool = False) -> np.ndarray:
-    """Go through N normalisation, R ReLU, C convolution, s from here on the skip, + the skip is added.
-
-    Empty when the layers are too few or too many for that.
-    """
-    if (steps.count("C"), steps.count("N")) != (len(kernels), len(scales)):
-        return np.empty(0)
-    kernels, scales, skip = iter(kernels), iter(scales), x
-    for step in steps:
-        if step == "N":
-            scale = next(scales)
-            mean, variance = scale["moving_mean"], scale["moving_variance"]
-            if of_batch:
-                mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-            x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
-        elif step == "R":
-            x = np.maximum(x, 0)
-        elif step == "C":
-            x = _convolved(x, next(kernels))
-        elif step == "s":
-            skip = x
-        else:
-            x = x + skip
-    return x

@@ -1,28 +1,13 @@
 """The exercises of notebook 06, beyond classification: each checker is named like its exercise."""
 
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 
 import numpy as np
 
-from .engine import Mistake, call, compare, exercise, first_wrong, numbers, second_wrong
-from .notebook_04 import _close, _computed, _convolved, _model, _parts, _randomised, _shape
-
-
-def _in_either(of: Callable, right: Callable, names: tuple[str, str], firsts: Mapping, seconds: Mapping) -> dict:
-    """The mistakes in the first of two values, in the second, and in both; `of` makes functions of them."""
-    firsts, seconds = ({text: of(make) for text, make in makes.items()} for makes in (firsts, seconds))
-    return (
-        {f"{names[1]} is right. {text}": first_wrong(right, make) for text, make in firsts.items()}
-        | {f"{names[0]} is right. {text}": second_wrong(right, make) for text, make in seconds.items()}
-        | {
-            f"{text} {other}": lambda make=make, wrong=wrong, **case: (make(**case), wrong(**case))
-            for text, make in firsts.items()
-            for other, wrong in seconds.items()
-        }
-    )
+from .engine import Mistake, call, compare, exercise, numbers, second_wrong
+from .notebook_04 import _computed, _in_either, _is_right, _model, _parts, _positional, _randomised, _shape, _stepped
 
 
 def _refuse_nan(answer, case: Mapping, diagnosis: str) -> None:
@@ -68,7 +53,7 @@ def prediction_map(answer) -> None:
         "The kernel has one slice: there is one for each channel.": lambda c: (c.k**2 + 1) * c.units,
         "These are the parameters of one unit.": lambda c: pair(c)[1] / c.units,
     }
-    right, names = of(pair), ("The side", "The number of parameters")
+    right, names = of(pair), ("The side is", "The number of parameters is")
     both = {
         "The two numbers are in the wrong order: the side first.": of(lambda c: pair(c)[::-1]),
         "This is the sum of both: return two numbers.": of(lambda c: sum(pair(c))),
@@ -182,7 +167,7 @@ def mean_iou(answer) -> None:
         "There is a value for each class: return their mean.": lambda hit, t, p: hit / (t + p - hit),
     }
     swapped = {"The two numbers are in the wrong order: the pixel accuracy first.": lambda matrix: right(matrix)[::-1]}
-    mistakes = _in_either(of, right, ("The pixel accuracy", "The mean"), wrong_accuracies, wrong_means)
+    mistakes = _in_either(of, right, ("The pixel accuracy is", "The mean is"), wrong_accuracies, wrong_means)
     compare(answer, right, [{"matrix": matrix} for matrix in full], swapped | mistakes)
     # One class is neither there nor predicted, another is not there, and two are never predicted
     cases = []
@@ -205,12 +190,12 @@ def mean_iou(answer) -> None:
         compare(answer, right, cases, mistakes)
 
 
-def _copies(kernel: np.ndarray, stride: int, n: int, first: int = 0, rows: int | None = None) -> np.ndarray:
+def _copies(kernel: np.ndarray, stride: int, n: int) -> np.ndarray:
     """A copy of the kernel in each of n columns, each `stride` rows below the one before."""
-    matrix = np.zeros((first + stride * (n - 1) + len(kernel), n))
+    matrix = np.zeros((stride * (n - 1) + len(kernel), n))
     for column in range(n):
-        matrix[first + stride * column :][: len(kernel), column] = kernel
-    return matrix[:rows]
+        matrix[stride * column :][: len(kernel), column] = kernel
+    return matrix
 
 
 @exercise
@@ -221,45 +206,48 @@ def transposed_matrix(answer) -> None:
         {"kernel": rng.integers(1, 9, size=k) + rng.uniform(0.2, 0.8, size=k), "stride": stride, "n": n}
         for k, stride, n in ((3, 2, 4), (4, 3, 5), (2, 4, 3), (5, 2, int(rng.integers(6, 9))))
     ]
-    mistakes = {
-        "This is its transpose, an ordinary convolution's: the copies are in the columns.": lambda k, s, n: (
-            _copies(k, s, n).T
-        ),
+    mistakes = {  # from kernel, stride and n
+        "This is its transpose, an ordinary convolution's: the copies are in the columns.": lambda *c: _copies(*c).T,
         "The kernel is turned around: its values keep their order.": lambda k, s, n: _copies(k[::-1], s, n),
         "Each copy begins one row below the one before: it is stride rows.": lambda k, s, n: _copies(k, 1, n),
-        "The copies have the distance of a stride of 1, and zeros follow.": lambda k, s, n: (
-            np.pad(_copies(k, 1, n), [(0, (s - 1) * (n - 1)), (0, 0)])
+        "The copies have the distance of a stride of 1, and zeros follow.": lambda k, s, n: np.pad(
+            _copies(k, 1, n), [(0, (s - 1) * (n - 1)), (0, 0)]
         ),
         "The copies stand side by side and never overlap: the next begins stride rows further.": lambda k, s, n: (
             _copies(k, len(k), n)
         ),
         "stride and n have changed places.": lambda k, s, n: _copies(k, n, s),
-        "The first copy begins one row too late.": lambda k, s, n: _copies(k, s, n, first=1),
-        "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": lambda k, s, n: (
-            _copies(k, s, n, rows=s * n)
-        ),
+        "The first copy begins one row too late.": lambda *c: np.pad(_copies(*c), [(1, 0), (0, 0)]),
+        "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": lambda k, s, n: _copies(
+            k, s, n
+        )[: s * n],
         "The last rows are zeros: leave them out.": lambda k, s, n: np.pad(_copies(k, s, n), [(0, s - 1), (0, 0)]),
-        "This is the result for values of 1: return the matrix.": lambda k, s, n: _copies(k, s, n).sum(1),
-        "Values are cut to integers: make the zeros of floats.": lambda k, s, n: np.trunc(_copies(k, s, n)),
+        "This is the result for values of 1: return the matrix.": lambda *c: _copies(*c).sum(1),
+        "Values are cut to integers: make the zeros of floats.": lambda *c: np.trunc(_copies(*c)),
     }
-    mistakes = {text: lambda kernel, stride, n, make=make: make(kernel, stride, n) for text, make in mistakes.items()}
-    compare(answer, _copies, cases, mistakes)
+    compare(answer, _copies, cases, _positional(mistakes))
     kernel = cases[0]["kernel"]
     edges = ((kernel, 1, 4), (kernel, 3, 1), (kernel[:1], 2, 3))
     compare(answer, _copies, [{"kernel": k, "stride": stride, "n": n} for k, stride, n in edges], {})
 
 
-def _detected(order=lambda scores: np.argsort(-scores), pick=lambda iou, threshold: iou.argmax(), **changes):
+def _detected(
+    order=lambda scores: np.argsort(-scores),
+    pick=lambda iou, threshold: iou.argmax(),
+    hit=operator.ge,
+    again=False,
+    any_box=False,
+    missed=False,
+) -> Callable:
     """Precision and recall, with another order of the found boxes, choice of the true one or rule."""
-    rule = SimpleNamespace(**{"hit": operator.ge, "again": False, "any_box": False, "missed": False} | changes)
 
     def both(boxes, scores, truths, threshold):
         iou, free, hits = _iou()(boxes, truths), np.ones(len(truths), dtype=bool), 0
         for row in order(scores):
-            place = pick(iou[row] if rule.any_box else np.where(free, iou[row], -1), threshold)
-            reached = bool(free[place] and rule.hit(iou[row, place], threshold))
+            place = pick(iou[row] if any_box else np.where(free, iou[row], -1), threshold)
+            reached = bool(free[place] and hit(iou[row, place], threshold))
             hits += reached
-            free[place] &= rule.again or not (reached or rule.missed)
+            free[place] &= again or not (reached or missed)
         return hits / len(boxes), hits / len(truths)
 
     return both
@@ -347,7 +335,13 @@ def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, 
     doubled = 2 * size[0], 2 * size[1]
     shapes = (*size, channels[0]), (*doubled, channels[1])
     tensors = dict(zip(("coarse", "fine"), map(keras.Input, shapes), strict=True))
-    model = _model(answer, tensors | {"filters": filters}, _joining_hint)
+    model = _model(
+        answer,
+        tensors | {"filters": filters},
+        added="These maps cannot be added: upsample coarse, and concatenate it with fine.",
+        joined="Maps of {} cannot be joined: upsample coarse by 2 before, in height and width, and leave fine as it "
+        "is.",
+    )
     convolutions, normalisations, others = _parts(model)
     if any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in model.layers):
         raise Mistake("There is a transposed convolution in it: UpSampling2D repeats each value, and has no weights.")
@@ -373,29 +367,13 @@ def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, 
     coarse, fine = (rng.normal(size=(3, *sides)) for sides in shapes)
     result = _computed(model, coarse, fine)
     smooth = np.asarray(keras.layers.UpSampling2D(interpolation="bilinear")(coarse.astype("float32")))
-    for diagnosis, outcome in _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights):
-        if _close(result, outcome):
-            if diagnosis:
-                raise Mistake(diagnosis)
-            return
+    if _is_right(result, _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights)):
+        return
     if reads != sum(channels):
         raise Mistake(f"The convolution reads {reads} channels, where coarse and fine have {sum(channels)} together.")
     raise Mistake(
         "There is one convolution that reads enough channels, but the block does not compute what is asked for. Look "
         "at what is upsampled and what is joined, and at the activation: one ReLU, after the convolution."
-    )
-
-
-def _joining_hint(text: str) -> str:
-    """Explain why two maps cannot be joined; nothing for another error."""
-    if "incompatible shapes" in text or "broadcast" in text:
-        return "These maps cannot be added: upsample coarse, and concatenate it with fine."
-    if "matching shapes" not in text and "must have the same shape" not in text:
-        return ""
-    pairs = re.findall(r"\(None, (\d+), (\d+), \d+\)", text)
-    shown = " and ".join("×".join(pair) for pair in dict.fromkeys(pairs))
-    return (
-        f"Maps of {shown} cannot be joined: upsample coarse by 2 before, in height and width, and leave fine as it is."
     )
 
 
@@ -416,9 +394,7 @@ def _steps(large, fine, smooth, weights: Mapping) -> Iterator[tuple[str, np.ndar
             x = np.concatenate(ordered, axis=-1)
             if x.shape[-1] != weights["kernel"].shape[2]:
                 continue
-            linear = _convolved(x, weights)
-            yield diagnosis, np.maximum(linear, 0)
+            yield diagnosis, _stepped("CR", x, [weights])
             if not diagnosis:
-                yield "The ReLU is missing: Conv2D has none unless it is told to.", linear
-                before = _convolved(np.maximum(x, 0), weights)
-                yield "The ReLU comes before the convolution: it belongs after it.", before
+                yield "The ReLU is missing: Conv2D has none unless it is told to.", _stepped("C", x, [weights])
+                yield "The ReLU comes before the convolution: it belongs after it.", _stepped("RC", x, [weights])

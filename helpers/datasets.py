@@ -342,8 +342,7 @@ def fetch(name: str):
             f"name: got {name!r}, expected {', '.join(_EMBEDDED)}, a set of tensorflow-datasets "
             f"({', '.join(_REAL)}, ...) or the path of a folder{hint}"
         )
-    downloads.fetch(downloads.find(name), name, _REAL[name].instead if name in _REAL else _INSTEAD)
-    return downloads.find(name)  # anew: another process may have prepared the set meanwhile
+    return downloads.fetch(name, _REAL[name].instead if name in _REAL else _INSTEAD)
 
 
 def _checked(

@@ -89,30 +89,29 @@ def find(name: str):
     return builder
 
 
-def fetch(builder, name: str, instead: str) -> None:
-    """Download and prepare a set, with progress on screen, unless that was done before.
+def fetch(name: str, instead: str):
+    """Download and prepare a set, with progress on screen, unless that was done before; return its builder.
 
     Only one process at a time fetches a set; another one waits, and then finds it ready. What an interrupted or
     damaged download left behind is removed first.
 
     Parameters
     ----------
-    builder
-        From `find`.
     name
-        What the user calls it.
+        As for `find`.
     instead
         The embedded set to name when this one cannot be had.
 
     Raises
     ------
+    ValueError, OSError
+        As `find`; an ``OSError`` also when the folder cannot be written to.
     ConnectionError
         When the set cannot be had: the network is closed or silent, a transfer stops, or what came is damaged.
-    OSError
-        When the folder cannot be written to.
     """
+    builder = find(name)
     if builder.is_prepared():
-        return
+        return builder
     try:
         with _alone(builder):
             if not builder.is_prepared():
@@ -131,6 +130,7 @@ def fetch(builder, name: str, instead: str) -> None:
                 "set the environment variable TFDS_DATA_DIR to one that can"
             ) from None
         raise
+    return find(name)  # anew: another process may have prepared the set meanwhile
 
 
 def ask(url: str) -> None:

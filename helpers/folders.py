@@ -108,7 +108,7 @@ def scan(folder: Path) -> Photographs:
         empty = classes[found.index([])]
         raise ValueError(f"name: the folder {empty} holds no pictures, expected those of its class")
     paths = [path for pictures in found for path in pictures]
-    return _mixed(paths, _shapes(paths), [path.parent.name for path in paths])
+    return _mixed(paths, list(map(_shape, paths)), [path.parent.name for path in paths])
 
 
 def read_picture(path: Path, size: int | None = None) -> np.ndarray:
@@ -173,7 +173,7 @@ def _scan_annotated(folder: Path) -> Photographs:
     paths = _listed(images, "**/*")
     if not paths:
         raise ValueError(f"name: the folder {images} holds no pictures")
-    shapes = _shapes(paths)
+    shapes = list(map(_shape, paths))
     outside = [path for path in paths if path.parent == images]  # of any folder of a class
     if 0 < len(outside) < len(paths):
         raise ValueError(f"{outside[0]}: lies beside the folders of classes, expected it in one of them")
@@ -218,16 +218,14 @@ def _find_masks(folder: Path, images: Path, paths: list[Path], shapes: list[tupl
     """The mask of each picture: the same path and name in another folder, whatever the ending."""
     there = {path.relative_to(folder).with_suffix(""): path for path in _listed(folder, "**/*")}
     masks = []
-    for path in paths:
+    for path, shape in zip(paths, shapes, strict=True):
         mask = there.get(path.relative_to(images).with_suffix(""))
         if mask is None:
             raise ValueError(f"{path}: has no mask of the same name in {folder}")
+        if _shape(mask) != shape:
+            got = size_text(_shape(mask))
+            raise ValueError(f"{mask}: got {got}, expected {size_text(shape)}, the size of {path.name}")
         masks.append(mask)
-    for path, shape, mask, mask_shape in zip(paths, shapes, masks, _shapes(masks), strict=True):
-        if shape != mask_shape:
-            raise ValueError(
-                f"{mask}: got {size_text(mask_shape)}, expected {size_text(shape)}, the size of {path.name}"
-            )
     return masks
 
 
@@ -283,18 +281,14 @@ def _listed(folder: Path, pattern: str = "*", wanted: Callable[[Path], bool] = P
     return sorted(filter(wanted, found), key=Path.as_posix)
 
 
-def _shapes(paths: list[Path]) -> list[tuple[int, int]]:
-    """Height and width of every picture as it is shown."""
-
-    def shape(path: Path) -> tuple[int, int]:
-        with _named(path), Image.open(path) as picture:
-            if picture.format == "TIFF":
-                picture.load()  # which turns it already
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF's word for "on its side"
-        return (width, height) if turned else (height, width)
-
-    return [shape(path) for path in paths]
+def _shape(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is shown."""
+    with _named(path), Image.open(path) as picture:
+        if picture.format == "TIFF":
+            picture.load()  # which turns it already
+        width, height = picture.size
+        turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF's word for "on its side"
+    return (width, height) if turned else (height, width)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ KNOBS = (
     "viewpoint",
 )
 
-_CHUNK = 256  # scenes composed at a time, which bounds the memory
+_CHUNK = 64  # scenes composed at a time, which bounds the memory
 _TRIES = 8  # placements of several objects, before they are set apart
 
 

@@ -5,14 +5,11 @@ what they are and where to obtain them). A run that was interrupted goes on wher
 """
 
 import argparse
-import contextlib
 import hashlib
 import os
-import socket
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,7 +170,8 @@ def train(folder: str | Path, checkpoints: str | Path, weights: str | Path = WEI
         started = time.perf_counter()
         rng = np.random.default_rng([SEED, epoch])  # an epoch is the same whether or not the run was interrupted
         order = rng.permutation(len(x_train))
-        images = _varied(_resized(x_train[order], SIZES[epoch]), rng)
+        parts = np.split(_resized(x_train[order], SIZES[epoch]), range(2048, len(order), 2048))
+        images = np.concatenate([_varied(part, rng) for part in parts])  # in parts, which bounds the memory
         seen = model.fit(images, y_train[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0).history
         unfinished = state.with_name("unfinished.keras")
         model.save(unfinished)
@@ -248,33 +246,20 @@ def mobilenet_file() -> Path:
 
 def _fetched() -> Path:
     """The file of MobileNetV2's weights, downloaded unless it is in Keras's cache."""
-    import keras
-
     file = mobilenet_file()
-    if file.is_file():
-        return file
-    try:
-        downloads.ask(_MOBILENET_URL)
-        with _impatient():
-            return Path(keras.utils.get_file(_MOBILENET_FILE, _MOBILENET_URL, "models", cache_dir=file.parent.parent))
-    except Exception as error:
-        reason = downloads.network_trouble(error) or str(error)
-        raise ConnectionError(
-            f"MobileNetV2's weights are not on this computer and could not be downloaded ({reason}): "
-            f"backbone.load(\"course\") needs no network; 'python -m helpers.backbone --fetch', run with a "
-            "network, fetches them for later."
-        ) from None
-
-
-@contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    """Inside this block a transfer that stops for `PATIENCE` seconds is given up."""
-    usual = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(downloads.PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(usual)
+    if not file.is_file():
+        try:
+            weights = downloads.content(_MOBILENET_URL)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(weights)
+        except Exception as error:
+            reason = downloads.network_trouble(error) or str(error)
+            raise ConnectionError(
+                f"MobileNetV2's weights are not on this computer and could not be downloaded ({reason}): "
+                f"backbone.load(\"course\") needs no network; 'python -m helpers.backbone --fetch', run with a "
+                "network, fetches them for later."
+            ) from None
+    return file
 
 
 def _accuracy(model: "keras.Model", images: np.ndarray, one_hot: np.ndarray) -> float:
@@ -300,15 +285,10 @@ def _photographs(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
             )
         tiles = mosaic.reshape(rows, _TILE, columns, _TILE, 3).swapaxes(1, 2)
         classes.append(tiles.reshape(rows * columns, _TILE, _TILE, 3))
-    held_out = np.concatenate([images[-HELD_OUT:] for images in classes])
-    images = np.concatenate([images[:-HELD_OUT] for images in classes])
-    one_hot = np.eye(len(files), dtype=np.float32)
-    return (
-        images,
-        one_hot.repeat(rows * columns - HELD_OUT, axis=0),
-        held_out,
-        one_hot.repeat(HELD_OUT, axis=0),
-    )
+    images, one_hot = np.stack(classes), np.eye(len(files), dtype=np.float32)
+    x_train, x_test = (part.reshape(-1, _TILE, _TILE, 3) for part in np.split(images, [-HELD_OUT], axis=1))
+    y_train, y_test = (one_hot.repeat(len(part) // len(files), axis=0) for part in (x_train, x_test))
+    return x_train, y_train, x_test, y_test
 
 
 def _resized(images: np.ndarray, size: int) -> np.ndarray:
@@ -322,23 +302,18 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
 def _varied(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each image shifted by up to an eighth, half of them mirrored, in another light, a tenth of them grey."""
     count, size = images.shape[:2]
-    varied = np.empty_like(images)
     reach = size // 8
-    for start in range(0, count, 2048):
-        part = images[start : start + 2048]
-        many = len(part)
-        padded = np.pad(part, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
-        down, right = rng.integers(0, 2 * reach + 1, (2, many))
-        moved = windows[np.arange(many), down, right].transpose(0, 2, 3, 1).astype(np.float32)
-        mirrored = rng.random(many) < 0.5
-        moved[mirrored] = moved[mirrored, :, ::-1]
-        grey = rng.random(many) < 0.1
-        moved[grey] = moved[grey].mean(axis=-1, keepdims=True)
-        contrast, brightness = rng.uniform(0.7, 1.3, (2, many, 1, 1, 1))
-        mean = moved.mean(axis=(1, 2, 3), keepdims=True)
-        varied[start : start + many] = np.clip((mean + contrast * (moved - mean)) * brightness, 0, 255)
-    return varied
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    down, right = rng.integers(0, 2 * reach + 1, (2, count))
+    moved = windows[np.arange(count), down, right].transpose(0, 2, 3, 1).astype(np.float32)
+    mirrored = rng.random(count) < 0.5
+    moved[mirrored] = moved[mirrored, :, ::-1]
+    grey = rng.random(count) < 0.1
+    moved[grey] = moved[grey].mean(axis=-1, keepdims=True)
+    contrast, brightness = rng.uniform(0.7, 1.3, (2, count, 1, 1, 1))
+    mean = moved.mean(axis=(1, 2, 3), keepdims=True)
+    return np.clip((mean + contrast * (moved - mean)) * brightness, 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import difflib
 import html
 import io
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -254,10 +255,8 @@ def stream(
 
     if name in _EMBEDDED:
         data = load(name, size=size, dtype=dtype, n_train=n_train, seed=seed)
-        train, test = (
-            tf.data.Dataset.from_tensor_slices(pair)
-            for pair in ((data.x_train, data.y_train), (data.x_test, data.y_test))
-        )
+        pairs = (data.x_train, data.y_train), (data.x_test, data.y_test)
+        train, test = map(tf.data.Dataset.from_tensor_slices, pairs)
         return DataStream(data.name, train, test, data.class_names, data.source)
 
     found, title, source = _find(name)
@@ -343,8 +342,7 @@ def fetch(name: str):
             f"name: got {name!r}, expected {', '.join(_EMBEDDED)}, a set of tensorflow-datasets "
             f"({', '.join(_REAL)}, ...) or the path of a folder{hint}"
         )
-    downloads.fetch(downloads.find(name), name, _REAL[name].instead if name in _REAL else _INSTEAD)
-    return downloads.find(name)  # anew: another process may have prepared the set meanwhile
+    return downloads.fetch(name, _REAL[name].instead if name in _REAL else _INSTEAD)
 
 
 def _checked(
@@ -421,30 +419,24 @@ def _surfaces(
     light: float = 0.3,
     rotation: float = 0,
 ) -> DataSet:
-    count = {"train": 600 if n_train is None else n_train, "test": check_integer("n_test", n_test, 1)}
+    size, n_train, n_test = size or 32, n_train or 600, check_integer("n_test", n_test, 1)
     if check_integer("crop", crop, 8) > 128:
         raise ValueError(f"crop: got {crop}, expected at most 128")
-    size = size or 32
-    _check_memory(sum(count.values()), (size, size, 3))
+    _check_memory(n_train + n_test, (size, size, 3))
     check_range("light", light, 0, 1)
     check_range("rotation", rotation, 0, 180)
-    images, labels = {}, {}
-    for part, (low, high) in {"train": (0.0, 0.625), "test": (0.625, 1.0)}.items():
-        rng = np.random.default_rng([seed, ("train", "test").index(part)])
-        labels[part] = scenes.balanced(count[part], len(SURFACES), rng)
+    arrays = []
+    for part, (count, low, high) in enumerate([(n_train, 0, 0.625), (n_test, 0.625, 1)]):
+        rng = np.random.default_rng([seed, part])
+        labels = scenes.balanced(count, len(SURFACES), rng)
         regions = [grey[:, int(low * grey.shape[1]) : int(high * grey.shape[1])] for grey in map(photograph, SURFACES)]
-        draws = rng.uniform(-1, 1, (count[part], 5))
-        crops = [
-            _crop(regions[label], size, crop, light, rotation, draw)
-            for label, draw in zip(labels[part], draws, strict=True)
-        ]
-        images[part] = np.repeat(np.stack(crops)[..., None], 3, axis=-1)
+        draws = rng.uniform(-1, 1, (count, 5))
+        pairs = zip(labels, draws, strict=True)
+        crops = [_crop(regions[label], size, crop, light, rotation, draw) for label, draw in pairs]
+        arrays += [np.repeat(np.stack(crops)[..., None], 3, axis=-1), labels]
     return DataSet(
         "surfaces",
-        images["train"],
-        labels["train"],
-        images["test"],
-        labels["test"],
+        *arrays,
         class_names=SURFACES,
         source="crops of photographs in scikit-image (CC0Textures Bricks25 and Gravel04; grass by linolafett); "
         "the brick is a wall that stands in for paving",
@@ -470,24 +462,14 @@ def _crop(region: np.ndarray, size: int, side: int, light: float, rotation: floa
 
 
 def _shapes(*, size: int | None, n_train: int | None, seed: int, n_test: int = 200, **options) -> DataSet:
-    settings = {"size": size or 32, **options}
-    n_train = 800 if n_train is None else n_train
-    _check_memory(n_train + check_integer("n_test", n_test, 1), (settings["size"], settings["size"], 3))
-    train = scenes.render(n_train, seed=2 * seed, **settings)
-    test = scenes.render(n_test, seed=2 * seed + 1, **settings)
-    return DataSet(
-        "shapes",
-        train.images,
-        train.labels,
-        test.images,
-        test.labels,
-        class_names=train.class_names,
-        source="rendered by helpers/scenes.py",
-        boxes_train=train.boxes,
-        boxes_test=test.boxes,
-        masks_train=train.masks,
-        masks_test=test.masks,
+    size, n_train, n_test = size or 32, n_train or 800, check_integer("n_test", n_test, 1)
+    _check_memory(n_train + n_test, (size, size, 3))
+    train, test = (
+        scenes.render(count, size=size, seed=2 * seed + part, **options) for part, count in enumerate((n_train, n_test))
     )
+    arrays = train.images, train.labels, test.images, test.labels
+    annotations = train.boxes, test.boxes, train.masks, test.masks
+    return DataSet("shapes", *arrays, train.class_names, "rendered by helpers/scenes.py", *annotations)
 
 
 _EMBEDDED = {"digits": _digits, "surfaces": _surfaces, "faces": _faces, "shapes": _shapes}
@@ -502,10 +484,7 @@ _OPTIONS = {
 
 def _find(name: str | Path) -> tuple[downloads.Downloaded | folders.Photographs, str, str]:
     """The set of this name or in this folder, what to call it, and where it is from."""
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError:
-        raise ValueError(f"name: got {str(name)!r}, whose home folder is not known") from None
+    path = Path(os.path.expanduser(name))
     looks_like_path = isinstance(name, Path) or name.startswith((".", "~")) or path.is_absolute()
     if looks_like_path or (name not in _REAL and path.exists()):
         return folders.scan(path), path.resolve().name, f"photographs in {path}"
@@ -520,15 +499,15 @@ def _read(name: str | Path, size: int | None, itemsize: int, n_train: int | None
     shape = (*_shape(found, size), found.channels)
     count = sum(found.counts[pool] if indices is None else len(indices) for pool, indices in parts)
     _check_memory(count, shape, itemsize)
-    images, labels, masks = zip(*(found.read(pool, indices, size) for pool, indices in parts), strict=True)
+    (*train, train_mask), (*test, test_mask) = (found.read(pool, indices, size) for pool, indices in parts)
     boxes = [None if found.boxes is None else found.boxes[indices] for _, indices in parts]
-    if masks[0] is not None:
+    masks = [train_mask, test_mask]
+    if train_mask is not None:
         if all(set(np.unique(mask)) <= {0, 255} for mask in masks):
             masks = [mask // 255 for mask in masks]
         if found.boxes is None and max(mask.max() for mask in masks) == 1:
             boxes = [scenes.boxes_of(mask) for mask in masks]
-    (x_train, x_test), (y_train, y_test) = images, labels
-    return DataSet(title, x_train, y_train, x_test, y_test, found.class_names, source, *boxes, *masks)
+    return DataSet(title, *train, *test, found.class_names, source, *boxes, *masks)
 
 
 def _check_memory(count: int, shape: tuple[int, ...], itemsize: int = 1) -> None:
@@ -553,15 +532,14 @@ def _parts(
     found: downloads.Downloaded | folders.Photographs, n_train: int | None, seed: int
 ) -> list[tuple[str, np.ndarray | None]]:
     """For training and for testing: a pool of examples, and ascending indices into it or ``None`` for all of them."""
-    labels = found.labels("train") if n_train is not None or "test" not in found.counts else None
-    train, test = None, ("test", None)
-    if "test" not in found.counts:
-        train, rest = _divided(labels)
-        test = ("train", rest)
+    is_divided = "test" in found.counts
+    if is_divided and n_train is None:
+        return [("train", None), ("test", None)]
+    labels = found.labels("train")
+    train, rest = (np.arange(len(labels)), None) if is_divided else _divided(labels)
     if n_train is not None:
-        train = np.arange(len(labels)) if train is None else train
         train = train[_stratified(labels[train], n_train, seed, "n_train")]
-    return [("train", train), test]
+    return [("train", train), ("test" if is_divided else "train", rest)]
 
 
 def _divided(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import queue
 import re
 import shutil
 import threading
@@ -90,48 +89,48 @@ def find(name: str):
     return builder
 
 
-def fetch(builder, name: str, instead: str) -> None:
-    """Download and prepare a set, with progress on screen, unless that was done before.
+def fetch(name: str, instead: str):
+    """Download and prepare a set, with progress on screen, unless that was done before; return its builder.
 
     Only one process at a time fetches a set; another one waits, and then finds it ready. What an interrupted or
     damaged download left behind is removed first.
 
     Parameters
     ----------
-    builder
-        From `find`.
     name
-        What the user calls it.
+        As for `find`.
     instead
         The embedded set to name when this one cannot be had.
 
     Raises
     ------
+    ValueError, OSError
+        As `find`; an ``OSError`` also when the folder cannot be written to.
     ConnectionError
         When the set cannot be had: the network is closed or silent, a transfer stops, or what came is damaged.
-    OSError
-        When the folder cannot be written to.
     """
+    builder = find(name)
     if builder.is_prepared():
-        return
-    with _alone(builder):
-        if builder.is_prepared():
-            return
-        try:
-            _clear_remains(builder)
-            _ask_for_missing(builder)
-            _download_and_prepare(builder)
-        except Exception as error:
-            reason = network_trouble(error)
-            if reason:
-                raise ConnectionError(
-                    f"{name} is not on this computer and could not be downloaded ({reason}): "
-                    f'load("{instead}") needs no network; '
-                    f"'python -m helpers.datasets {name}', run with a network, fetches {name} for later."
-                ) from None
-            if isinstance(error, OSError):
-                raise _unwritable(error) from None
-            raise
+        return builder
+    try:
+        with _alone(builder):
+            if not builder.is_prepared():
+                _download_and_prepare(builder)
+    except Exception as error:
+        reason = network_trouble(error)
+        if reason:
+            raise ConnectionError(
+                f"{name} is not on this computer and could not be downloaded ({reason}): "
+                f'load("{instead}") needs no network; '
+                f"'python -m helpers.datasets {name}', run with a network, fetches {name} for later."
+            ) from None
+        if isinstance(error, OSError):
+            raise OSError(
+                f"The folder {cache_folder()} cannot be written to ({error.strerror or error}): "
+                "set the environment variable TFDS_DATA_DIR to one that can"
+            ) from None
+        raise
+    return find(name)  # anew: another process may have prepared the set meanwhile
 
 
 def ask(url: str) -> None:
@@ -146,23 +145,38 @@ def ask(url: str) -> None:
     """
     import requests
 
-    answers = queue.SimpleQueue()
+    wrong = []
 
     def get() -> None:
         try:
             with requests.get(url, stream=True, timeout=PATIENCE) as response:
                 response.raise_for_status()
-            answers.put(None)
         except Exception as error:  # whatever it is, the thread that waits has to hear of it
-            answers.put(error)
+            wrong.append(error)
 
-    threading.Thread(target=get, daemon=True).start()
-    try:
-        error = answers.get(timeout=PATIENCE)
-    except queue.Empty:
-        raise TimeoutError(f"{urlsplit(url).hostname} did not answer within {PATIENCE} s") from None
-    if error:
-        raise error
+    thread = threading.Thread(target=get, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        raise TimeoutError(f"{urlsplit(url).hostname} did not answer within {PATIENCE} s")
+    if wrong:
+        raise wrong[0]
+
+
+def content(url: str) -> bytes:
+    """What lies at this address.
+
+    Raises
+    ------
+    requests.RequestException, TimeoutError
+        As `ask`, and when the transfer stops.
+    """
+    import requests
+
+    ask(url)
+    response = requests.get(url, timeout=PATIENCE)
+    response.raise_for_status()
+    return response.content
 
 
 def network_trouble(error: Exception) -> str | None:
@@ -193,24 +207,16 @@ def network_trouble(error: Exception) -> str | None:
 class Downloaded:
     """A fetched set, whose images are decoded when they are asked for.
 
-    Attributes
-    ----------
-    counts
-        The number of examples in each pool: ``"train"``, and ``"test"`` if the set says what to test on (its test
-        split, or else its validation split).
-    shape
-        ``(height, width)`` if all images agree, else ``None``.
-    channels
-        Of the images.
-    class_names
-        The names that labels index.
-    boxes
-        None: what boxes there are follow from the masks.
+    It has the attributes and methods of `folders.Photographs` that say what is in it and read it. `counts` has a pool
+    ``"test"`` if the set says what to test on (its test split, or else its validation split); what boxes there are
+    follow from the masks.
 
     Raises
     ------
     ValueError
         When the set has no training split.
+    OSError
+        From `labels` and `read`, when the files are damaged; they are removed, so that the next call fetches them anew.
     """
 
     boxes = None
@@ -232,13 +238,7 @@ class Downloaded:
         self.class_names = tuple(builder.info.features["label"].names)
 
     def labels(self, pool: str) -> np.ndarray:
-        """The label of every example of a pool.
-
-        Raises
-        ------
-        OSError
-            When the files are damaged; they are removed, so that the next call fetches them anew.
-        """
+        """The label of every example of a pool."""
         import tensorflow_datasets as tfds
 
         only_labels = tfds.decode.PartialDecoding({"label": True})
@@ -250,30 +250,17 @@ class Downloaded:
     def read(
         self, pool: str, indices: np.ndarray | None, size: int | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Images ``(batch, height, width, channels)``, labels and, where the set has them, masks.
-
-        Parameters
-        ----------
-        pool, indices, size
-            As for `stream`.
-
-        Raises
-        ------
-        OSError
-            As `labels`.
-        """
-        count = self.counts[pool] if indices is None else len(indices)
-        shape = self.shape if size is None else (size, size)
-        images, labels = np.empty((count, *shape, self.channels), np.uint8), np.empty(count, np.int64)
-        masks = np.empty((count, *shape), np.uint8) if self._trimap else None
-        start = 0
+        """Images ``(batch, height, width, channels)``, labels and, where the set has them, masks."""
         with self._readable():
-            for image, label, *mask in self.stream(pool, indices, size).batch(256).as_numpy_iterator():
-                part = slice(start, start := start + len(image))
-                images[part], labels[part] = image, label
-                if masks is not None:
-                    masks[part] = mask[0]
-        return images, labels, masks
+            examples = self.stream(pool, indices, size)
+            specs, start = examples.element_spec, 0
+            arrays = [np.empty((len(examples), *spec.shape), spec.dtype.as_numpy_dtype) for spec in specs]
+            for batch in examples.batch(256).as_numpy_iterator():
+                part = slice(start, start := start + len(batch[0]))
+                for array, values in zip(arrays, batch, strict=True):
+                    array[part] = values
+        images, labels, *masks = arrays
+        return images, labels, masks[0] if masks else None
 
     def stream(self, pool: str, indices: np.ndarray | None, size: int | None):
         """A ``tf.data.Dataset`` of image, label and, where the set has them, mask.
@@ -296,9 +283,7 @@ class Downloaded:
         examples = self._builder.as_dataset(split=self._splits[pool], decoders=decoders)
         examples = _of_length(examples, self.counts[pool])
         if indices is not None:
-            chosen = np.zeros(self.counts[pool], bool)
-            chosen[indices] = True
-            kept = tf.constant(chosen)
+            kept = tf.constant(np.isin(np.arange(self.counts[pool]), indices))
             examples = examples.enumerate().filter(lambda index, _: kept[index]).map(lambda _, example: example)
 
         def decode(example):
@@ -351,73 +336,52 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not text.startswith(("`FeatureConnector.dtype` is deprecated", "Variant folder"))
 
 
-@contextlib.contextmanager
-def _alone(builder) -> Iterator[None]:
-    """Keep other processes from fetching the same set; wait while one does."""
+def _alone(builder):
+    """Keeps other processes from fetching the same set, inside a ``with`` block; waits while one does."""
     from filelock import FileLock, Timeout
 
+    cache_folder().mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache_folder() / f"{builder.name}.lock")
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         print(f"{builder.name}: another process is fetching it; waiting", flush=True)
-        lock.acquire()
-    except OSError as error:
-        raise _unwritable(error) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
-def _unwritable(error: OSError) -> OSError:
-    return OSError(
-        f"The folder {cache_folder()} cannot be written to ({error.strerror or error}): "
-        "set the environment variable TFDS_DATA_DIR to one that can"
-    )
+def _clear_remains(builder) -> set[str]:
+    """Remove what an interrupted or damaged download left behind; return the checksums of the archives that are whole.
 
-
-def _clear_remains(builder) -> None:
-    """Remove what an interrupted call left: half-written files, and archives whose checksum is not what it was."""
+    The checksum of each is in a note beside it, which tensorflow-datasets writes.
+    """
     downloads = cache_folder() / "downloads" / builder.name
-    for half_written in downloads.glob("*.tmp.*"):
-        shutil.rmtree(half_written, ignore_errors=True)
+    prepared = Path(builder.data_path)
+    for remains in [*downloads.glob("*.tmp.*"), prepared, *prepared.parent.glob("incomplete.*")]:
+        shutil.rmtree(remains, ignore_errors=True)
+    whole = set()
     for note in downloads.glob("*.INFO"):
         archive = note.with_suffix("")
-        if not archive.exists() or _checksum(archive) != _noted_checksum(note):
+        try:
+            noted = json.loads(note.read_text(encoding="utf-8"))["url_info"]["checksum"]
+            with archive.open("rb") as file:
+                is_whole = hashlib.file_digest(file, "sha256").hexdigest() == noted
+        except (FileNotFoundError, ValueError, LookupError, TypeError):  # no archive, or no such note
+            is_whole = False
+        if is_whole:
+            whole.add(noted)
+        else:
             archive.unlink(missing_ok=True)
             note.unlink()
-    prepared = Path(builder.data_path)
-    for unfinished in [prepared, *prepared.parent.glob("incomplete.*")]:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _noted_checksum(note: Path) -> str | None:
-    """The checksum that tensorflow-datasets wrote down beside an archive."""
-    try:
-        return json.loads(note.read_text(encoding="utf-8"))["url_info"]["checksum"]
-    except (ValueError, LookupError, TypeError):
-        return None
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _ask_for_missing(builder) -> None:
-    """`ask` the first address of a file that is not on this computer."""
-    there = {_noted_checksum(note) for note in (cache_folder() / "downloads" / builder.name).glob("*.INFO")}
-    known = builder.url_infos or {}
-    url = next((url for url, info in known.items() if info.checksum not in there and url.startswith("http")), None)
-    if url is not None:
-        ask(url)
+    return whole
 
 
 def _download_and_prepare(builder) -> None:
     import tensorflow_datasets as tfds
 
+    there, wanted = _clear_remains(builder), builder.url_infos or {}
+    missing = [url for url, info in wanted.items() if info.checksum not in there and url.startswith("http")]
+    if missing:
+        ask(missing[0])
     extracted = cache_folder() / "downloads" / f"extracted_{builder.name}"
     config = tfds.download.DownloadConfig(try_download_gcs=False, extract_dir=extracted)
     try:

@@ -5,7 +5,7 @@ One folder a class, or a folder ``images`` beside a folder ``masks``, a file ``b
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,8 @@ class Photographs:
         The mask of every picture, or ``None``.
     boxes
         ``(picture, 4)``: left, top, width, height as shares of the picture's sides, or ``None``.
+    counts
+        The number of pictures in each pool: all are in ``"train"``, as the folder does not say what to test on.
     """
 
     paths: list[Path]
@@ -53,7 +55,6 @@ class Photographs:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of pictures, all for training: the folder does not say what to test on."""
         return {"train": len(self.paths)}
 
     def labels(self, _pool: str) -> np.ndarray:
@@ -69,30 +70,20 @@ class Photographs:
         return images, self.targets[indices], masks
 
     def stream(self, _pool: str, indices: np.ndarray, size: int | None):
-        """A ``tf.data.Dataset`` of image, label and, where there are any, mask."""
+        """A ``tf.data.Dataset`` of image and label."""
         import tensorflow as tf
 
         shape = self.shape if size is None else (size, size)
 
         def read(index):
             image = tf.numpy_function(lambda i: read_picture(self.paths[i], size), [index], tf.uint8)
-            example = tf.ensure_shape(image, (*shape, 3)), tf.gather(self.targets, index)
-            if self.masks is None:
-                return example
-            mask = tf.numpy_function(lambda i: read_mask(self.masks[i], size), [index], tf.uint8)
-            return *example, tf.ensure_shape(mask, shape)
+            return tf.ensure_shape(image, (*shape, 3)), tf.gather(self.targets, index)
 
         return tf.data.Dataset.from_tensor_slices(indices).map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def scan(folder: Path) -> Photographs:
-    """Find the pictures of a folder, and look at the head of each.
-
-    Parameters
-    ----------
-    folder
-        One folder for each class, or ``images`` beside ``masks`` (pictures of the same names), ``boxes.csv`` (columns
-        ``file``, ``x``, ``y``, ``w``, ``h`` in pixels and, if you like, ``class``) or both.
+    """Find the pictures of a folder that is as `datasets.load` describes it, and look at the head of each.
 
     Raises
     ------
@@ -105,20 +96,19 @@ def scan(folder: Path) -> Photographs:
                          "expected a folder of photographs")  # fmt: skip
     if (folder / "images").is_dir():
         return _scan_annotated(folder)
-    classes = _subfolders(folder)
+    classes = _listed(folder, wanted=Path.is_dir)
     if len(classes) < 2:
         held = f"one, {classes[0].name!r}" if classes else "none"
         raise ValueError(f"name: the folder {folder} holds {held}, expected at least two folders, one for each class")
     if {path.name.lower() for path in classes} <= _SPLITS:
         named = ", ".join(path.name for path in classes)
         raise ValueError(f"name: the folder {folder} holds {named}, expected one for each class: load one of them")
-    found = {path.name: _pictures(path) for path in classes}
-    for name, pictures in found.items():
-        if not pictures:
-            raise ValueError(f"name: the folder {folder / name} holds no pictures, expected those of its class")
-    paths = [path for pictures in found.values() for path in pictures]
-    labels = np.repeat(np.arange(len(found)), [len(pictures) for pictures in found.values()])
-    return _mixed(paths, _shapes(paths), labels, tuple(found))
+    found = [_listed(path) for path in classes]
+    if [] in found:
+        empty = classes[found.index([])]
+        raise ValueError(f"name: the folder {empty} holds no pictures, expected those of its class")
+    paths = [path for pictures in found for path in pictures]
+    return _mixed(paths, list(map(_shape, paths)), [path.parent.name for path in paths])
 
 
 def read_picture(path: Path, size: int | None = None) -> np.ndarray:
@@ -180,45 +170,39 @@ def read_mask(path: Path, size: int | None = None) -> np.ndarray:
 
 def _scan_annotated(folder: Path) -> Photographs:
     images = folder / "images"
-    classes = _subfolders(images)
-    paths = _files(images)
+    paths = _listed(images, "**/*")
     if not paths:
         raise ValueError(f"name: the folder {images} holds no pictures")
-    shapes = _shapes(paths)
-    class_names, labels = ("object",), np.zeros(len(paths), int)
-    if classes:
-        class_names = tuple(path.name for path in classes)
-        owner = [path.relative_to(images).parts[0] for path in paths]
-        stray = next((path for path, name in zip(paths, owner, strict=True) if name not in class_names), None)
-        if stray:
-            raise ValueError(f"{stray}: lies beside the folders of classes, expected it in one of them")
-        labels = np.array([class_names.index(name) for name in owner])
+    shapes = list(map(_shape, paths))
+    outside = [path for path in paths if path.parent == images]  # of any folder of a class
+    if 0 < len(outside) < len(paths):
+        raise ValueError(f"{outside[0]}: lies beside the folders of classes, expected it in one of them")
+    names = ["object"] * len(paths) if outside else [path.relative_to(images).parts[0] for path in paths]
     masks = _find_masks(folder / "masks", images, paths, shapes) if (folder / "masks").is_dir() else None
     boxes = None
     if (folder / "boxes.csv").is_file():
         boxes, named = _read_boxes(folder / "boxes.csv", images, paths, shapes)
-        if named and not classes:
-            class_names = tuple(sorted(set(named)))
-            labels = np.array([class_names.index(name) for name in named])
+        if named and outside:
+            names = named
     if masks is None and boxes is None:
         raise ValueError(f"name: the folder {folder} holds 'images' alone, expected 'masks' or 'boxes.csv' beside it")
-    return _mixed(paths, shapes, labels, class_names, masks, boxes)
+    return _mixed(paths, shapes, names, masks, boxes)
 
 
 def _mixed(
     paths: list[Path],
     shapes: list[tuple[int, int]],
-    labels: np.ndarray,
-    class_names: tuple[str, ...],
+    names: list[str],
     masks: list[Path] | None = None,
     boxes: np.ndarray | None = None,
 ) -> Photographs:
     order = np.random.default_rng(0).permutation(len(paths))
+    class_names, labels = np.unique(names, return_inverse=True)
     return Photographs(
         paths=[paths[index] for index in order],
         shape=shapes[0] if len(set(shapes)) == 1 else None,
         targets=labels[order],
-        class_names=class_names,
+        class_names=tuple(class_names.tolist()),
         masks=None if masks is None else [masks[index] for index in order],
         boxes=None if boxes is None else boxes[order],
     )
@@ -232,18 +216,16 @@ def _read_all(read: Callable[..., np.ndarray], paths: list[Path], size: int | No
 
 def _find_masks(folder: Path, images: Path, paths: list[Path], shapes: list[tuple[int, int]]) -> list[Path]:
     """The mask of each picture: the same path and name in another folder, whatever the ending."""
-    there = {path.relative_to(folder).with_suffix(""): path for path in _files(folder)}
+    there = {path.relative_to(folder).with_suffix(""): path for path in _listed(folder, "**/*")}
     masks = []
-    for path in paths:
+    for path, shape in zip(paths, shapes, strict=True):
         mask = there.get(path.relative_to(images).with_suffix(""))
         if mask is None:
             raise ValueError(f"{path}: has no mask of the same name in {folder}")
+        if _shape(mask) != shape:
+            got = size_text(_shape(mask))
+            raise ValueError(f"{mask}: got {got}, expected {size_text(shape)}, the size of {path.name}")
         masks.append(mask)
-    for path, shape, mask, mask_shape in zip(paths, shapes, masks, _shapes(masks), strict=True):
-        if shape != mask_shape:
-            raise ValueError(
-                f"{mask}: got {size_text(mask_shape)}, expected {size_text(shape)}, the size of {path.name}"
-            )
     return masks
 
 
@@ -260,70 +242,53 @@ def _read_boxes(
         raise ValueError(f"{file}: cannot be read as a table in UTF-8 ({error})") from None
     if not {"file", "x", "y", "w", "h"} <= set(columns):
         raise ValueError(f"{file}: got the columns {', '.join(columns)}, expected file, x, y, w, h (and class)")
-    position = {path.relative_to(images).as_posix(): index for index, path in enumerate(paths)}
-    boxes, named = np.full((len(paths), 4), np.nan, np.float32), [""] * len(paths)
+    known = {path.relative_to(images).as_posix(): shape for path, shape in zip(paths, shapes, strict=True)}
+    boxes, named = {}, {}
     for line, row in rows:
-        where = f"{file}, line {line}"
-        index = position.get(row["file"])
-        if index is None:
-            raise ValueError(f"{where}: got the file {row['file']!r}, which is not in {images}")
-        if np.isfinite(boxes[index]).all():
-            raise ValueError(f"{where}: got a second box for {row['file']!r}, expected one for each picture")
+        where, name = f"{file}, line {line}", row["file"]
+        if name not in known:
+            raise ValueError(f"{where}: got the file {name!r}, which is not in {images}")
+        if name in boxes:
+            raise ValueError(f"{where}: got a second box for {name!r}, expected one for each picture")
         try:
             x, y, w, h = (float(row[column]) for column in ("x", "y", "w", "h"))
         except (TypeError, ValueError):
             raise ValueError(f"{where}: got {row}, expected numbers for x, y, w, h") from None
-        height, width = shapes[index]
+        height, width = known[name]
         if not (x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= width and y + h <= height):
             raise ValueError(
                 f"{where}: got the box {x:g}, {y:g}, {w:g}, {h:g} (x, y, w, h), "
-                f"expected one inside the picture of {size_text(shapes[index])}"
+                f"expected one inside the picture of {size_text(known[name])}"
             )
-        boxes[index] = x / width, y / height, w / width, h / height
-        named[index] = row.get("class") or ""
-    without = next((path for path, box in zip(paths, boxes, strict=True) if np.isnan(box).any()), None)
-    if without:
-        raise ValueError(f"{file}: has no box for {without.relative_to(images).as_posix()!r}")
-    if "class" in columns and not all(named):
-        raise ValueError(f"{file}: has no class for {paths[named.index('')].name!r}")
-    return boxes, named if "class" in columns else []
+        boxes[name] = x / width, y / height, w / width, h / height
+        named[name] = row.get("class")
+    for name in known:
+        if name not in boxes:
+            raise ValueError(f"{file}: has no box for {name!r}")
+        if "class" in columns and not named[name]:
+            raise ValueError(f"{file}: has no class for {Path(name).name!r}")
+    classes = [named[name] for name in known] if "class" in columns else []
+    return np.array([boxes[name] for name in known], np.float32), classes
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return _by_name(path for path in folder.iterdir() if path.is_dir() and not _is_clutter(path.name))
+def _listed(folder: Path, pattern: str = "*", wanted: Callable[[Path], bool] = Path.is_file) -> list[Path]:
+    """The files of a folder, but for clutter, in the same order everywhere: Windows would ignore case."""
+
+    def is_clutter(name: str) -> bool:
+        return name.startswith(".") or name.lower() in _CLUTTER
+
+    found = [path for path in folder.glob(pattern) if not any(map(is_clutter, path.relative_to(folder).parts))]
+    return sorted(filter(wanted, found), key=Path.as_posix)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return _by_name(path for path in folder.iterdir() if path.is_file() and not _is_clutter(path.name))
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files at any depth."""
-    found = [path for path in _by_name(folder.rglob("*")) if path.is_file()]
-    return [path for path in found if not any(map(_is_clutter, path.relative_to(folder).parts))]
-
-
-def _by_name(paths: Iterable[Path]) -> list[Path]:
-    """In the same order everywhere: Windows would ignore case."""
-    return sorted(paths, key=Path.as_posix)
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _CLUTTER
-
-
-def _shapes(paths: list[Path]) -> list[tuple[int, int]]:
-    """Height and width of every picture as it is shown."""
-
-    def shape(path: Path) -> tuple[int, int]:
-        with _named(path), Image.open(path) as picture:
-            if picture.format == "TIFF":
-                picture.load()  # which turns it already
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF's word for "on its side"
-        return (width, height) if turned else (height, width)
-
-    return [shape(path) for path in paths]
+def _shape(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is shown."""
+    with _named(path), Image.open(path) as picture:
+        if picture.format == "TIFF":
+            picture.load()  # which turns it already
+        width, height = picture.size
+        turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF's word for "on its side"
+    return (width, height) if turned else (height, width)
 
 
 @contextlib.contextmanager

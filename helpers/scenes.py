@@ -30,7 +30,7 @@ KNOBS = (
     "viewpoint",
 )
 
-_CHUNK = 256  # scenes composed at a time, which bounds the memory
+_CHUNK = 64  # scenes composed at a time, which bounds the memory
 _TRIES = 8  # placements of several objects, before they are set apart
 
 
@@ -172,6 +172,10 @@ def render(
     ValueError
         For a number out of range, an unknown class or a knob that is neither ``"fixed"`` nor ``"random"``.
     """
+    settings = {argument: value for argument, value in locals().items() if argument in KNOBS}
+    for knob, setting in settings.items():
+        if setting not in ("fixed", "random"):
+            raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
     count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
     size, objects = check_integer("size", size, LEAST_SIZE), check_integer("objects", objects, 1)
     if size > LARGEST_SIZE:
@@ -181,29 +185,34 @@ def render(
     classes = (classes,) if isinstance(classes, str) else tuple(classes)
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
         raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
-    settings = {
-        "position": position,
-        "scale": scale,
-        "rotation": rotation,
-        "colour": colour,
-        "background": background,
-        "illumination": illumination,
-        "noise": noise,
-        "blur": blur,
-        "occlusion": occlusion,
-        "viewpoint": viewpoint,
+    of_each = {  # how many numbers a knob draws for each scene
+        "position": (1 if objects == 1 else _TRIES, objects, 2),
+        "scale": (objects,),
+        "rotation": (objects,),
+        "colour": (objects, 3),
+        "background": (9,),
+        "illumination": (3,),
+        "noise": (),
+        "blur": (),
+        "occlusion": (3,),
+        "viewpoint": (objects, 2),
     }
-    for knob, setting in settings.items():
-        if setting not in ("fixed", "random"):
-            raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
-    random = {knob for knob, setting in settings.items() if setting == "random"}
-
+    draws = {
+        knob: np.random.default_rng([seed, number]).random((count, *of_each[knob]))
+        for number, knob in enumerate(KNOBS)
+        if settings[knob] == "random"
+    }
     order = np.random.default_rng([seed, len(KNOBS)])
     labels = balanced(count * objects, len(classes), order).reshape(count, objects)
-    outlines = _outlines(classes, labels, size, seed, random)
-    coverage, hidden, visible = _drawn(outlines, _shifts(outlines[0], size, seed, random), size, seed, random)
+    outlines = _outlines(classes, labels, size, draws)
+    coverage, hidden, visible = _drawn(outlines, _shifts(outlines[0], size, draws), size, draws)
     masks = (coverage >= 128).astype(np.uint8)
-    images = _painted(coverage, hidden, seed, random)
+    images = np.empty((count, size, size, 3), np.uint8)
+    grain = np.random.default_rng([seed, KNOBS.index("noise"), 1])
+    for start in range(0, count, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        drawn = {knob: values[part] for knob, values in draws.items()}
+        images[part] = _painted(coverage[part], hidden[part], drawn, grain)
     first = 0 if objects == 1 else slice(None)
     return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], visible[:, first], classes)
 
@@ -237,30 +246,26 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
     return np.stack([left, top, width, height], axis=-1).astype(np.float32)
 
 
-def _uniform(seed: int, knob: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers from 0 to 1 of a knob's own stream."""
-    return np.random.default_rng([seed, KNOBS.index(knob)]).random(shape)
+# In what follows, `draws` are the numbers from 0 to 1 of every knob that is random.
 
 
-def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
+def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
     """Outlines and holes around the origin, ``(2, scene, object, point, 2)`` in pixels; no hole is a point repeated."""
     longest = max(len(polygon) for polygons in _OUTLINES.values() for polygon in polygons)
     table = np.zeros((2, len(classes), longest, 2))
     for index, name in enumerate(classes):
         for part, polygon in enumerate(_OUTLINES[name]):
-            table[part, index] = polygon[np.minimum(np.arange(longest), len(polygon) - 1)]
+            table[part, index] = np.pad(polygon, [(0, longest - len(polygon)), (0, 0)], mode="edge")
     points = table[:, labels]
 
-    if "rotation" in random:
-        angle = 2 * np.pi * _uniform(seed, "rotation", labels.shape)
+    if "rotation" in draws:
+        angle = 2 * np.pi * draws["rotation"]
         cos, sin = np.cos(angle)[..., None], np.sin(angle)[..., None]
         x, y = points[..., 0], points[..., 1]
         points = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
-    if "viewpoint" in random:
-        points = _tilted(points, _uniform(seed, "viewpoint", (*labels.shape, 2)))
-    radius = np.full(labels.shape, 0.32)
-    if "scale" in random:
-        radius = 0.22 + 0.2 * _uniform(seed, "scale", labels.shape)
+    if "viewpoint" in draws:
+        points = _tilted(points, draws["viewpoint"])
+    radius = 0.22 + 0.2 * draws["scale"] if "scale" in draws else 0.32
     several = labels.shape[1] > 1
     room = size / 2 if several else size
     widest = np.ptp(points[0], axis=-2).max(axis=-1)
@@ -279,32 +284,25 @@ def _tilted(points: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return (u * nearness)[..., None] * along + (v * np.cos(tilt) * nearness)[..., None] * across
 
 
-def _shifts(outlines: np.ndarray, size: int, seed: int, random: set[str]) -> np.ndarray:
+def _shifts(outlines: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
     """Shifts that put every object inside the frame, ``(try, scene, object, 2)`` in pixels; the last parts them."""
-    count, objects = outlines.shape[:2]
+    objects = outlines.shape[1]
     low, extent = outlines.min(axis=-2), np.ptp(outlines, axis=-2)
-    if objects == 1:
-        apart = (size - extent) / 2 - low
-    else:
-        quarters = np.array([(0.25, 0.25), (0.75, 0.75), (0.75, 0.25), (0.25, 0.75)])[:objects]
-        apart = quarters * size - extent / 2 - low
-    if "position" not in random:
+    quarters = np.array([(0.25, 0.25), (0.75, 0.75), (0.75, 0.25), (0.25, 0.75)])
+    apart = (0.5 if objects == 1 else quarters[:objects]) * size - extent / 2 - low
+    if "position" not in draws:
         return apart[None]
-    tries = 1 if objects == 1 else _TRIES
-    draws = _uniform(seed, "position", (count, tries, objects, 2)).swapaxes(0, 1)
-    anywhere = draws * (size - extent) - low
-    return anywhere if objects == 1 else np.concatenate([anywhere, apart[None]])
+    return np.stack([*(draws["position"].swapaxes(0, 1) * (size - extent) - low), apart])
 
 
 def _drawn(
-    outlines: np.ndarray, shifts: np.ndarray, size: int, seed: int, random: set[str]
+    outlines: np.ndarray, shifts: np.ndarray, size: int, draws: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Visible coverage of every object and of the bar, 0 to 255, and the share of each mask that is visible."""
     _, count, objects = outlines.shape[:3]
     coverage = np.empty((count, objects, size, size), np.uint8)
     hidden = np.zeros((count, size, size), np.uint8)
     visible = np.ones((count, objects))
-    bars = _uniform(seed, "occlusion", (count, 3)) if "occlusion" in random else None
     for scene in range(count):
         for shift in shifts[:, scene]:
             placed = outlines[:, scene] + shift[:, None]
@@ -313,9 +311,8 @@ def _drawn(
             shares = _shares(whole, parts) if objects > 1 else np.ones(1)
             if shares.min() >= LEAST_VISIBLE:
                 break
-        if bars is not None:
-            parts, shares, bar = _occluded(whole, parts, placed[0, 0], bars[scene], size)
-            hidden[scene] = bar
+        if "occlusion" in draws:
+            parts, shares, hidden[scene] = _occluded(whole, parts, placed[0, 0], draws["occlusion"][scene], size)
         coverage[scene] = [part.reduce(OVERSAMPLING) for part in parts]
         visible[scene] = shares
     return coverage, hidden, visible
@@ -368,37 +365,34 @@ def _occluded(
     return parts, _shares(whole, parts), Image.new("L", (size, size))
 
 
-def _painted(coverage: np.ndarray, hidden: np.ndarray, seed: int, random: set[str]) -> np.ndarray:
-    """Colours: objects and bar over the background, then light, blur and noise."""
+def _painted(
+    coverage: np.ndarray, hidden: np.ndarray, draws: dict[str, np.ndarray], grain: np.random.Generator
+) -> np.ndarray:
+    """Colours from 0 to 255: objects and bar over the background, then light, blur and noise."""
     count, objects, size = coverage.shape[:3]
+    cover = coverage.astype(np.float32) / 255
+    barred = hidden[..., None].astype(np.float32) / 255
+    background = _backgrounds(draws["background"], size) if "background" in draws else _hsv(0.6, 0.35, 0.3)
+    image = background * (1 - cover.sum(axis=1)[..., None] - barred) + _hsv(0.07, 0.45, 0.35) * barred
     colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, objects, 3))
-    if "colour" in random:
-        draws = _uniform(seed, "colour", (count, objects, 3))
-        colours = _hsv(draws[..., 0], 0.65 + 0.3 * draws[..., 1], 0.75 + 0.25 * draws[..., 2])
-    bar = _hsv(0.07, 0.45, 0.35)
-    background = _backgrounds(count, size, seed, random)
-    light = _light(count, size, seed) if "illumination" in random else None
-    softness = 0.3 + 0.9 * _uniform(seed, "blur", (count,)) if "blur" in random else None
-    strength = 0.02 + 0.1 * _uniform(seed, "noise", (count,)) if "noise" in random else None
-    grain = np.random.default_rng([seed, KNOBS.index("noise"), 1])
+    if "colour" in draws:
+        hue, saturation, value = np.moveaxis(draws["colour"], -1, 0)
+        colours = _hsv(hue, 0.65 + 0.3 * saturation, 0.75 + 0.25 * value)
+    for number in range(objects):
+        image += cover[:, number, ..., None] * colours[:, number, None, None]
+    if "illumination" in draws:
+        level, direction, steepness = draws["illumination"].T[..., None, None]
+        light = (0.5 + 0.7 * level) * (1 + 0.5 * steepness * _ramp(2 * np.pi * direction, size))
+        image *= light[..., None].astype(np.float32)
+    if "blur" in draws:
+        from scipy.ndimage import gaussian_filter
 
-    images = np.empty((count, size, size, 3), np.uint8)
-    for start in range(0, count, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        cover = coverage[part].astype(np.float32) / 255
-        barred = hidden[part, ..., None].astype(np.float32) / 255
-        image = background(part) * (1 - cover.sum(axis=1)[..., None] - barred) + bar * barred
-        for number in range(objects):
-            image += cover[:, number, ..., None] * colours[part, number, None, None].astype(np.float32)
-        if light is not None:
-            image *= light(part)
-        if softness is not None:
-            _blur(image, softness[part] * size / 32)
-        if strength is not None:
-            noise = grain.standard_normal(image.shape, np.float32)
-            image += noise * strength[part, None, None, None].astype(np.float32)
-        images[part] = np.rint(image.clip(0, 1) * 255)
-    return images
+        for picture, sigma in zip(image, (0.3 + 0.9 * draws["blur"]) * size / 32, strict=True):
+            gaussian_filter(picture, (sigma, sigma, 0), output=picture, mode="nearest")
+    if "noise" in draws:
+        strength = 0.02 + 0.1 * draws["noise"][:, None, None, None]
+        image += grain.standard_normal(image.shape, np.float32) * strength.astype(np.float32)
+    return np.rint(image.clip(0, 1) * 255)
 
 
 def _hsv(hue, saturation, value) -> np.ndarray:
@@ -420,58 +414,30 @@ def _textures(size: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(np.stack(pictures), (size, size), axis=(1, 2))
 
 
-def _backgrounds(count: int, size: int, seed: int, random: set[str]):
-    """A function from a slice of the scenes to their backgrounds.
+def _backgrounds(draws: np.ndarray, size: int) -> np.ndarray:
+    """Each a blend of two colours, both dark or both pale, so that any strong colour stands out.
 
-    Every one is a blend of two colours, both dark or both pale, so that any strong colour stands out. The blend is the
-    first colour alone, a gradient, or a texture.
+    The blend is the first colour alone, a gradient, or a texture.
     """
-    if "background" not in random:
-        return lambda part: np.broadcast_to(_hsv(0.6, 0.35, 0.3), (1, size, size, 3))
-    draws = _uniform(seed, "background", (count, 9))
-    pale = draws[:, 0] < 0.4
-    hue = draws[:, 1]
-    saturation = np.where(pale, 0.18, 0.5) * draws[:, 2]
-    dark_value, pale_value = 0.1 + 0.2 * draws[:, 3], 0.95 + 0.05 * draws[:, 3]
-    first = _hsv(hue, saturation, np.where(pale, pale_value, dark_value))
-    second = _hsv((hue + 0.12 * (draws[:, 4] - 0.5)) % 1, saturation, np.where(pale, 0.8, dark_value + 0.22))
-    kind = (draws[:, 5] * 3).astype(int)
+    pale, hue, strength, value, other_hue, kind, angle = draws[:, :7].T
+    pale, kind = pale < 0.4, (kind * 3).astype(int)
+    saturation = np.where(pale, 0.18, 0.5) * strength
+    dark_value = 0.1 + 0.2 * value
+    first = _hsv(hue, saturation, np.where(pale, 0.95 + 0.05 * value, dark_value))
+    second = _hsv((hue + 0.12 * (other_hue - 0.5)) % 1, saturation, np.where(pale, 0.8, dark_value + 0.22))
+    first, second = first[:, None, None], second[:, None, None]
 
-    def make(part: slice) -> np.ndarray:
-        blend = np.zeros((len(kind[part]), size, size), np.float32)
-        graded, textured = kind[part] == 1, kind[part] == 2
-        blend[graded] = (1 + _ramp(2 * np.pi * draws[part, 6][graded], size)) / 2
-        windows = _textures(size)
-        which, top, left = (draws[part, 6:9][textured] * windows.shape[:3]).astype(int).T
-        blend[textured] = windows[which, top, left]
-        a, b = first[part, None, None], second[part, None, None]
-        return a + blend[..., None] * (b - a)
-
-    return make
-
-
-def _light(count: int, size: int, seed: int):
-    """A function from a slice of the scenes to the factors that light multiplies them by."""
-    draws = _uniform(seed, "illumination", (count, 3))
-    level, steepness = 0.5 + 0.7 * draws[:, 0], 0.5 * draws[:, 2]
-
-    def make(part: slice) -> np.ndarray:
-        ramp = _ramp(2 * np.pi * draws[part, 1], size)
-        factor = level[part, None, None] * (1 + steepness[part, None, None] * ramp)
-        return factor[..., None].astype(np.float32)
-
-    return make
+    blend = np.zeros((len(draws), size, size), np.float32)
+    graded, textured = kind == 1, kind == 2
+    blend[graded] = (1 + _ramp(2 * np.pi * angle[graded, None, None], size)) / 2
+    windows = _textures(size)
+    which, top, left = (draws[textured, 6:] * windows.shape[:3]).astype(int).T
+    blend[textured] = windows[which, top, left]
+    return first + blend[..., None] * (second - first)
 
 
 def _ramp(angle: np.ndarray, size: int) -> np.ndarray:
     """From −1 at one edge or corner to 1 at the opposite one, rising in this direction."""
     axis = (2 * np.arange(size) + 1) / size - 1
-    cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    cos, sin = np.cos(angle), np.sin(angle)
     return (cos * axis + sin * axis[:, None]) / (np.abs(cos) + np.abs(sin))
-
-
-def _blur(images: np.ndarray, sigmas: np.ndarray) -> None:
-    from scipy.ndimage import gaussian_filter
-
-    for image, sigma in zip(images, sigmas, strict=True):
-        gaussian_filter(image, (sigma, sigma, 0), output=image, mode="nearest")

@@ -508,6 +508,20 @@ def test_a_set_whose_archive_is_there_is_prepared_without_a_network(stored, tiny
     assert stored.asked == 0
 
 
+def test_what_is_no_set_is_downloaded_whole_or_given_up_in_time(server, tiny, impatient):
+    assert answer(downloads.content, server.address, within=REFUSAL) == tiny.ARCHIVE
+    for manners, reason in (
+        (["missing"], "127.0.0.1 answered 404"),
+        (["silent"], "did not answer within 1 s|fell silent for 1 s"),
+        (["whole", "stalled"], "fell silent for 1 s"),
+        (["whole", "broken off"], "broke off"),
+    ):
+        server.answers(*manners)
+        with pytest.raises(OSError) as raised:
+            answer(downloads.content, server.address, within=REFUSAL)
+        assert re.search(reason, downloads.network_trouble(raised.value)), manners
+
+
 # --- what an interrupted or damaged download leaves behind ---
 
 

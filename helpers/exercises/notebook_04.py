@@ -2,15 +2,15 @@
 
 import itertools
 import math
-import re
 import time
 import timeit
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
-from .engine import Mistake, call, describe, exercise, in_either, judge, numbers, plain, refuse_other_names
+from .engine import Mistake, call, exercise, in_either, judge, numbers
+from .keras_blocks import close, computed, is_right, kernel_shape, model_of, parts_of, randomised, stepped
 
 
 @exercise
@@ -280,163 +280,10 @@ def _check_exact(answer, blocks: int) -> None:
         raise Mistake(f"{given}: does a whole number of NumPy overflow? Python's own do not.")
 
 
-# The exercises in Keras: a block is computed here step by step, with random weights that the answer's layers are given.
+# The exercises in Keras
 
 ROWS, COLUMNS = 7, 6
 MOST_DRAWS = 20
-NORMALISATION = {"gamma", "beta", "moving_mean", "moving_variance"}
-
-
-def _model(answer, case: Mapping, added: str, joined: str = ""):
-    """The model from the tensors in `case` to what the answer makes of them.
-
-    `added` and `joined` say why maps of different shapes cannot be added or concatenated; {} stands for their sides.
-    """
-    # Inside, because importing the checkers must not start TensorFlow
-    import keras
-
-    tensors = {name: value for name, value in case.items() if isinstance(value, keras.KerasTensor)}
-    given = " and ".join(tensors)
-    if not callable(answer) or isinstance(answer, keras.Layer):
-        raise Mistake(f"Write a function; this is {describe(answer)}.")
-    try:
-        result = answer(**case)
-    except Exception as error:
-        refuse_other_names(error, case)
-        text = plain(error)
-        diagnosis = f"Building the block raises {type(error).__name__}: {text}"
-        if "incompatible shapes" in text or "broadcast" in text:
-            diagnosis = added
-        elif joined and ("matching shapes" in text or "must have the same shape" in text):
-            sides = dict.fromkeys(re.findall(r"\(None, (\d+), (\d+), \d+\)", text))
-            diagnosis = "The maps are joined along a wrong axis: concatenate the channels, which is the last one."
-            if len(sides) > 1:
-                diagnosis = joined.format(" and ".join("×".join(pair) for pair in sides))
-        raise Mistake(diagnosis) from None
-    if result is None:
-        raise Mistake("It returns None: is the return missing?")
-    if isinstance(result, keras.Model):
-        raise Mistake(f"It returns a model: return the tensor that comes out for {given}.")
-    if isinstance(result, keras.Layer):
-        raise Mistake("It returns a layer: call it on a tensor, and return the tensor that comes out.")
-    if isinstance(result, (list, tuple)):
-        raise Mistake(f"It returns a {type(result).__name__} of {len(result)}: return one tensor.")
-    if not isinstance(result, keras.KerasTensor):
-        raise Mistake(f"It returns {describe(result)}, where a Keras tensor is asked for: call layers on {given}.")
-    for name, tensor in tensors.items():
-        if result is tensor:
-            raise Mistake(f"It returns {name} itself: use the tensor that each layer gives.")
-    try:
-        return keras.Model(list(tensors.values()), result)
-    except Exception as error:
-        raise Mistake(
-            f"No model leads from {given} to the result: does each layer read that, or what came of it? Keras says: "
-            f"{plain(error)}"
-        ) from None
-
-
-def _parts(model) -> tuple[list[dict], list[dict], list[str]]:
-    """The convolutions and the normalisations, each as its weights by name, and the names of all other weights."""
-    layers = []  # a layer's weights follow one another
-    for weight in model.weights:
-        kin = next((names for names in ({"kernel", "bias"}, NORMALISATION) if weight.name in names), set())
-        if not layers or weight.name in layers[-1] or not layers[-1].keys() <= kin:
-            layers.append({})
-        layers[-1][weight.name] = weight
-    convolutions, normalisations, others = [], [], []
-    for layer in layers:
-        # A kernel with two axes is that of a dense layer, which on a map is a 1×1 convolution
-        if "kernel" in layer and len(layer["kernel"].shape) in (2, 4):
-            convolutions.append(layer)
-        elif layer.keys() <= NORMALISATION:
-            normalisations.append(layer)
-        else:
-            others += layer
-    return convolutions, normalisations, others
-
-
-def _shape(convolution: Mapping) -> tuple[int, ...]:
-    """Height, width, channels read and filters of a kernel."""
-    shape = tuple(convolution["kernel"].shape)
-    return (1, 1, *shape) if len(shape) == 2 else shape
-
-
-def _randomised(parts: Sequence[Mapping], rng: np.random.Generator) -> list[dict]:
-    """Give the layers random weights, and return these."""
-    values = []
-    for part in parts:
-        values.append({})
-        for name, weight in part.items():
-            shape = tuple(weight.shape)
-            value = rng.uniform(0.5, 1.5, size=shape) * rng.choice([-1, 1], size=shape)
-            if name == "kernel":
-                value = rng.normal(scale=math.sqrt(2 / math.prod(shape[:-1])), size=shape)
-            elif name == "moving_variance":  # so large that it does not matter what a layer adds to it
-                value = rng.uniform(3, 9, size=shape)
-            weight.assign(value)
-            values[-1][name] = value
-    return values
-
-
-def _computed(model, *arrays: np.ndarray) -> np.ndarray:
-    try:
-        return np.asarray(model([x.astype("float32") for x in arrays]))
-    except Exception as error:
-        raise Mistake(f"Computing the block raises {type(error).__name__}: {plain(error)}") from None
-
-
-def _close(result, expected) -> bool:
-    return bool(result.shape == expected.shape and np.abs(result - expected).max() <= 2e-3 * np.abs(expected).max())
-
-
-def _is_right(result: np.ndarray, outcomes: Iterable[tuple[str, np.ndarray]]) -> bool:
-    """Whether the result is the outcome that has no diagnosis; a `Mistake` when it is one of the others."""
-    for diagnosis, outcome in outcomes:
-        if _close(result, outcome):
-            if diagnosis:
-                raise Mistake(diagnosis)
-            return True
-    return False
-
-
-def _stepped(steps: str, x: np.ndarray, kernels: Sequence[Mapping], scales: Sequence[Mapping] = ()) -> np.ndarray:
-    """Compute a block step by step; empty when its layers are too few or too many for these steps.
-
-    C convolution, R ReLU; P max pooling, A average pooling, Z max pooling with zeros around; N normalisation, B the
-    same by the batch's own statistics; s the skip begins here, and not with x, + the skip is added.
-    """
-    import keras
-
-    if (steps.count("C"), steps.count("N") + steps.count("B")) != (len(kernels), len(scales)):
-        return np.empty(0)
-    kernels, scales, skip = iter(kernels), iter(scales), x
-    for step in steps:
-        match step:
-            case "C":
-                weights = next(kernels)
-                kernel = weights["kernel"].reshape(_shape(weights)).astype("float32")
-                convolved = keras.ops.conv(x.astype("float32"), kernel, padding="same")
-                x = np.asarray(convolved) + weights.get("bias", 0)
-            case "R":
-                x = np.maximum(x, 0)
-            case "P":
-                x = np.asarray(keras.ops.max_pool(x, 3, 1, "same"))
-            case "A":
-                x = np.asarray(keras.ops.average_pool(x, 3, 1, "same"))
-            case "Z":
-                x = np.asarray(keras.ops.max_pool(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 1))
-            case "N" | "B":
-                scale = next(scales)
-                mean, variance = scale["moving_mean"], scale["moving_variance"]
-                if step == "B":
-                    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-                x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
-            case "s":
-                skip = x
-            case "+":
-                x = x + skip
-    return x
-
 
 PLAN = (  # the convolutions of each inception branch: what a diagnosis calls them, their sizes and numbers of filters
     (("1×1 convolution", 1, "ones"),),
@@ -454,14 +301,14 @@ def factorised_inception(answer) -> None:
     # All different, so that a kernel's shape tells which one it is
     channels, *values = (int(value) for value in rng.permutation(np.arange(3, 13))[:7])
     sizes = dict(zip(("ones", "reduce3", "threes", "reduce5", "fives", "pooled"), values, strict=True))
-    model = _model(
+    model = model_of(
         answer,
         {"x": keras.Input((ROWS, COLUMNS, channels))} | sizes,
         added="Branches with different numbers of channels cannot be added: concatenate them.",
         joined="The branches come out as {} and cannot be joined: padding='same' everywhere keeps the size, and the "
         "pooling needs strides=1, which is its window's size otherwise.",
     )
-    convolutions, normalisations, others = _parts(model)
+    convolutions, normalisations, others = parts_of(model)
     if normalisations:
         raise Mistake("There is a normalisation in it: only convolutions, ReLU and pooling are asked for.")
     if others:
@@ -475,8 +322,8 @@ def factorised_inception(answer) -> None:
         )
     # Mostly negative, so that zeros around the map are seen by a pooling
     x = rng.normal(loc=-0.7, size=(4, ROWS, COLUMNS, channels))
-    rows = [_randomised(row, rng) for row in rows]
-    _check_branches(_computed(model, x), x, rows)
+    rows = [randomised(row, rng) for row in rows]
+    _check_branches(computed(model, x), x, rows)
 
 
 def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) -> list[list[Mapping]]:
@@ -487,7 +334,7 @@ def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) ->
         for what, size, name in plan:
             planned.append(((size, size, reads, sizes[name]), f"In branch {branch} the {what}", name))
             reads = sizes[name]
-    shapes = [_shape(convolution) for convolution in convolutions]
+    shapes = [kernel_shape(convolution) for convolution in convolutions]
     if not shapes:
         raise Mistake("There is no convolution in it.")
     asked = [shape for shape, _, _ in planned]
@@ -527,19 +374,19 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
     all_steps = "CR", "CRCR", "CRCRCR", "PCR"
     right, linear = [], []
     for steps, row in zip(all_steps, rows, strict=True):
-        right.append(_stepped(steps, x, row))
-        linear.append(_stepped(steps.replace("R", ""), x, row))
+        right.append(stepped(steps, x, row))
+        linear.append(stepped(steps.replace("R", ""), x, row))
     for order in itertools.permutations(range(4)):
-        if _close(result, np.concatenate([right[branch] for branch in order], axis=-1)):
+        if close(result, np.concatenate([right[branch] for branch in order], axis=-1)):
             if order == (0, 1, 2, 3):
                 return
             shown = ", ".join(str(branch + 1) for branch in order)
             raise Mistake(f"Each branch is right, but they come in the order {shown}.")
-    if _close(result, np.concatenate(linear, axis=-1)):
+    if close(result, np.concatenate(linear, axis=-1)):
         raise Mistake("The ReLU is missing after every convolution: Conv2D has none unless it is told to.")
 
     parts = np.split(result, np.cumsum([part.shape[-1] for part in right])[:-1], axis=-1)
-    branch = next(branch for branch in range(4) if not _close(parts[branch], right[branch]))
+    branch = next(branch for branch in range(4) if not close(parts[branch], right[branch]))
     pool, wrong = ("P" if branch == 3 else ""), {}
     for relus in itertools.product(("R", ""), repeat=len(rows[branch])):
         missing = " and ".join(what for (what, *_), relu in zip(PLAN[branch], relus, strict=True) if not relu)
@@ -552,7 +399,7 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
             "the pooling sees zeros beyond the map's edge: padding='same' leaves them out.": "ZCR",
         }
     for diagnosis, steps in wrong.items():
-        if _close(parts[branch], _stepped(steps, x, rows[branch])):
+        if close(parts[branch], stepped(steps, x, rows[branch])):
             raise Mistake(f"In branch {branch + 1} {diagnosis}")
     raise Mistake(
         f"Branch {branch + 1} has its convolutions, but does not compute what is asked for. Look at its padding, its "
@@ -560,7 +407,7 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
     )
 
 
-BLOCKS = {  # diagnosis, none for the right block: its steps, as `_stepped` reads them
+BLOCKS = {  # diagnosis, none for the right block: its steps, as `stepped` reads them
     "": "NRCNRC+",
     "There is a ReLU after the addition, which lets nothing negative pass: leave it out.": "NRCNRC+R",
     "This is the order of the first version, and no ReLU after the addition: normalise before each convolution.": (
@@ -597,13 +444,13 @@ def preactivation_block(answer) -> None:
 
     rng = np.random.default_rng()
     channels = int(rng.integers(3, 9))
-    model = _model(
+    model = model_of(
         answer,
         {"x": keras.Input((ROWS, COLUMNS, channels))},
         added="What you add to x has another shape: padding='same' keeps the map's size, and as many filters as x has "
         "channels (x.shape[-1]) keep their number.",
     )
-    convolutions, normalisations, others = _parts(model)
+    convolutions, normalisations, others = parts_of(model)
     shape = tuple(model.output.shape[1:])
     if shape == (ROWS, COLUMNS, 2 * channels):
         raise Mistake("The result has twice as many channels as x: add x, instead of concatenating.")
@@ -611,7 +458,7 @@ def preactivation_block(answer) -> None:
         raise Mistake(f"For x of shape {(ROWS, COLUMNS, channels)} the result has shape {shape}: it keeps x's.")
     if others or any("moving_mean" not in normalisation for normalisation in normalisations):
         raise Mistake("A layer is neither a convolution (Conv2D) nor a batch normalisation (BatchNormalization).")
-    for height, width, reads, filters in map(_shape, convolutions):
+    for height, width, reads, filters in map(kernel_shape, convolutions):
         if (height, width) != (3, 3):
             raise Mistake(f"There is a {height}×{width} convolution: both are 3×3.")
         if (reads, filters) != (channels, channels):
@@ -622,17 +469,17 @@ def preactivation_block(answer) -> None:
         raise Mistake("The convolutions have biases: the text asks for none (use_bias=False).")
 
     for _ in range(MOST_DRAWS):
-        kernels, scales = _randomised(convolutions, rng), _randomised(normalisations, rng)
+        kernels, scales = randomised(convolutions, rng), randomised(normalisations, rng)
         x = 2 * rng.normal(size=(3, ROWS, COLUMNS, channels))
-        outcomes = {diagnosis: _stepped(steps, x, kernels, scales) for diagnosis, steps in BLOCKS.items()}
+        outcomes = {diagnosis: stepped(steps, x, kernels, scales) for diagnosis, steps in BLOCKS.items()}
         if 1 in (len(kernels), len(scales)):
             name = "convolution" if len(kernels) == 1 else "normalisation"
-            shared = _stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
+            shared = stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
             outcomes[f"One {name} is used twice, with the same weights: make a layer for each time."] = shared
         # Again where nothing passes a ReLU, say, and two blocks look the same
-        if not any(_close(*pair) for pair in itertools.combinations(outcomes.values(), 2) if pair[0].size):
+        if not any(close(*pair) for pair in itertools.combinations(outcomes.values(), 2) if pair[0].size):
             break
-    if _is_right(_computed(model, x), outcomes.items()):
+    if is_right(computed(model, x), outcomes.items()):
         return
     for layers, name in ((kernels, "convolution"), (scales, "normalisation")):
         if len(layers) != 2:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from .engine import Mistake, call, exercise, in_either, judge, numbers
-from .notebook_04 import _computed, _is_right, _model, _parts, _randomised, _shape, _stepped
+from .keras_blocks import computed, is_right, kernel_shape, model_of, parts_of, randomised, stepped
 
 
 def _refuse_nan(answer, case: Mapping, diagnosis: str) -> None:
@@ -350,21 +350,21 @@ def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, 
     doubled = 2 * size[0], 2 * size[1]
     shapes = (*size, channels[0]), (*doubled, channels[1])
     tensors = dict(zip(("coarse", "fine"), map(keras.Input, shapes), strict=True))
-    model = _model(
+    model = model_of(
         answer,
         tensors | {"filters": filters},
         added="These maps cannot be added: upsample coarse, and concatenate it with fine.",
         joined="Maps of {} cannot be joined: upsample coarse by 2 before, in height and width, and leave fine as it "
         "is.",
     )
-    convolutions, normalisations, others = _parts(model)
+    convolutions, normalisations, others = parts_of(model)
     if any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in model.layers):
         raise Mistake("There is a transposed convolution in it: UpSampling2D repeats each value, and has no weights.")
     if normalisations or others:
         raise Mistake("A layer has other weights than a convolution's: there is one Conv2D and nothing else to train.")
     if len(convolutions) != 1:
         raise Mistake(f"The number of convolutions in it is {len(convolutions)}, where 1 is asked for.")
-    *kernel, reads, _ = _shape(convolutions[0])
+    *kernel, reads, _ = kernel_shape(convolutions[0])
     if kernel != [3, 3]:
         raise Mistake(f"The convolution has a kernel of {kernel[0]}×{kernel[1]}, where 3×3 is asked for.")
     if "bias" not in convolutions[0]:
@@ -378,11 +378,11 @@ def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, 
             (2 * doubled[0], doubled[1], filters): "concatenate the channels, which are the last axis",
         }.get(shape, "look at what changes its size or its channels")
         raise Mistake(f"The result has shape {shape}, where {(*doubled, filters)} is asked for: {known}.")
-    weights = _randomised(convolutions, rng)[0]
+    weights = randomised(convolutions, rng)[0]
     coarse, fine = (rng.normal(size=(3, *sides)) for sides in shapes)
-    result = _computed(model, coarse, fine)
+    result = computed(model, coarse, fine)
     smooth = np.asarray(keras.layers.UpSampling2D(interpolation="bilinear")(coarse.astype("float32")))
-    if _is_right(result, _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights)):
+    if is_right(result, _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights)):
         return
     if reads != sum(channels):
         raise Mistake(f"The convolution reads {reads} channels, where coarse and fine have {sum(channels)} together.")
@@ -409,7 +409,7 @@ def _steps(large, fine, smooth, weights: Mapping) -> Iterator[tuple[str, np.ndar
             x = np.concatenate(ordered, axis=-1)
             if x.shape[-1] != weights["kernel"].shape[2]:
                 continue
-            yield diagnosis, _stepped("CR", x, [weights])
+            yield diagnosis, stepped("CR", x, [weights])
             if not diagnosis:
-                yield "The ReLU is missing: Conv2D has none unless it is told to.", _stepped("C", x, [weights])
-                yield "The ReLU comes before the convolution: it belongs after it.", _stepped("RC", x, [weights])
+                yield "The ReLU is missing: Conv2D has none unless it is told to.", stepped("C", x, [weights])
+                yield "The ReLU comes before the convolution: it belongs after it.", stepped("RC", x, [weights])

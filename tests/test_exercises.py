@@ -1011,6 +1011,13 @@ def test_a_pair_may_be_a_list():
     assert check("count", lambda **c: list(count(**c))).status == "correct"
 
 
+def test_names_are_wrong_only_where_they_are_the_answers_own():
+    def with_a_wrong_call(n, k, s, p):
+        return places(n, k, stride=s)
+
+    assert "raises TypeError" in check("output_size", with_a_wrong_call).diagnosis
+
+
 def test_mistakes_in_both_layers_are_told_at_once():
     def without_biases(filters, k, side, channels, classes):
         return k * k * channels * filters, (side // 2) ** 2 * filters * classes

@@ -7,7 +7,7 @@ mistake that gives the same wrong results, and names that one. Each exercise is 
 import copy
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,12 +86,17 @@ def run(answer, case: Mapping, what: str):
     try:
         result = answer(**case)
     except Exception as error:
-        if "unexpected keyword argument" in str(error):
-            raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
+        refuse_other_names(error, case)
         raise Mistake(f"For {what} it raises {type(error).__name__}: {plain(error)}") from None
     if result is None:
         raise Mistake(f"For {what} it returns None: is the return missing?")
     return result
+
+
+def refuse_other_names(error: Exception, case: Mapping) -> None:
+    """Raise a `Mistake` when this error says that the answer's parameters have other names than the arguments."""
+    if any(f"unexpected keyword argument '{name}'" in str(error) for name in case):
+        raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
 
 
 def call(answer, case: Mapping):
@@ -114,31 +119,23 @@ def judge(answer, outcomes: Callable[..., Mapping], cases: Sequence[Mapping]) ->
     """Raise a `Mistake` unless `answer` gives what is asked for in every case.
 
     `outcomes` gives, for the arguments of a case, what is asked for, under "", and under each diagnosis what comes out
-    with this mistake. The first that agrees with the answer in every case is reported.
+    with this mistake. The first that agrees with the answer in every case is reported; when none does, or where a table
+    has none because cases are such that mistakes look the same, the report is how the answer differs.
     """
     results = [call(answer, case) for case in cases]
     tables = [outcomes(**case) for case in cases]
-    mistakes = ((text, [table[text] for table in tables]) for text in tables[0] if text)
-    _tell(results, [table[""] for table in tables], cases, mistakes)
 
+    def agrees(diagnosis):
+        return all(same(result, table[diagnosis]) for result, table in zip(results, tables, strict=True))
 
-def compare(answer, reference: Callable, cases: Sequence[Mapping], mistakes: Mapping[str, Callable]) -> None:
-    """Like `judge`, with a function for what is asked for, and one that makes the mistake for each diagnosis."""
-    results = [call(answer, case) for case in cases]
-    expected = [reference(**case) for case in cases]
-    _tell(results, expected, cases, ((text, (make(**case) for case in cases)) for text, make in mistakes.items()))
-
-
-def _tell(results: list, expected: list, cases: Sequence[Mapping], mistakes: Iterable[tuple[str, Iterable]]) -> None:
-    """Raise the `Mistake` that explains these results, one for each case, unless they are as expected."""
-    pairs = list(zip(results, expected, strict=True))
-    wrong = next((place for place, pair in enumerate(pairs) if not same(*pair)), None)
-    if wrong is None:
+    if agrees(""):
         return
-    for diagnosis, outcomes in mistakes:
-        if all(map(same, results, outcomes)):
+    for diagnosis in tables[0]:
+        if agrees(diagnosis):
             raise Mistake(diagnosis)
-    raise Mistake(_difference(*pairs[wrong], cases[wrong]))
+    for result, table, case in zip(results, tables, cases, strict=True):
+        if not same(result, table[""]):
+            raise Mistake(_difference(result, table[""], case))
 
 
 def in_either(right: tuple, firsts: Mapping, seconds: Mapping, said: tuple[str, str]) -> dict:
@@ -151,16 +148,6 @@ def in_either(right: tuple, firsts: Mapping, seconds: Mapping, said: tuple[str, 
         | {f"{said[0]} {text}": (right[0], wrong) for text, wrong in seconds.items()}
         | {f"{text} {other}": (firsts[text], seconds[other]) for text in firsts for other in seconds}
     )
-
-
-def first_wrong(reference: Callable, mistake: Callable) -> Callable:
-    """A pair like the reference's, but for its first value."""
-    return lambda **case: (mistake(**case), reference(**case)[1])
-
-
-def second_wrong(reference: Callable, mistake: Callable) -> Callable:
-    """A pair like the reference's, but for its second value."""
-    return lambda **case: (reference(**case)[0], mistake(**case))
 
 
 def _difference(result, expected, case: Mapping) -> str:

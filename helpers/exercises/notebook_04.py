@@ -2,47 +2,15 @@
 
 import itertools
 import math
-import re
 import time
 import timeit
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 
-from .engine import Mistake, call, compare, describe, exercise, first_wrong, numbers, second_wrong
-
-
-def _positional(makes: Mapping[str, Callable]) -> dict[str, Callable]:
-    """The mistakes as functions of the arguments in their order, whatever these are called."""
-    return {text: lambda make=make, **case: make(*case.values()) for text, make in makes.items()}
-
-
-def _in_either(of: Callable, right: Callable, names: tuple[str, str], firsts: Mapping, seconds: Mapping) -> dict:
-    """The mistakes in the first of two values, in the second, and in both; `of` makes functions of them."""
-    firsts, seconds = ({text: of(make) for text, make in makes.items()} for makes in (firsts, seconds))
-    return (
-        {f"{names[1]} right. {text}": first_wrong(right, make) for text, make in firsts.items()}
-        | {f"{names[0]} right. {text}": second_wrong(right, make) for text, make in seconds.items()}
-        | {
-            f"{text} {other}": lambda make=make, wrong=wrong, **case: (make(**case), wrong(**case))
-            for text, make in firsts.items()
-            for other, wrong in seconds.items()
-        }
-    )
-
-
-def _backwards(step=lambda n, k, s, p: (n - 1) * s + k - 2 * p, least=1, last=1) -> Callable:
-    """The side of the image, from that after the last layer; `step` goes back through one layer."""
-
-    def side(layers):
-        n = last
-        for layer in reversed(layers):
-            n = max(step(n, *layer), least)
-        return n
-
-    return side
+from .engine import Mistake, call, exercise, in_either, judge, numbers
+from .keras_blocks import close, computed, is_right, kernel_shape, model_of, parts_of, randomised, stepped
 
 
 @exercise
@@ -54,40 +22,60 @@ def smallest_input(answer) -> None:
         kernels, strides = rng.integers((3, 1), (8, 4), size=(int(rng.integers(3, 6)), 2)).T
         paddings = rng.integers(0, (kernels + 1) // 2)
         lists.append(list(zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True)))
-    wrong_steps = {
-        "The padding has no effect: zeros stand in for 2·padding.": lambda n, k, s, p: (n - 1) * s + k,
-        "You count the padding on one side only: it goes around.": lambda n, k, s, p: (n - 1) * s + k - p,
-        "You add the padding: the map needs less, not more.": lambda n, k, s, p: (n - 1) * s + k + 2 * p,
-        "The strides have no effect: a window moves by them.": lambda n, k, s, p: n - 1 + k - 2 * p,
-        "Between n places there are n − 1 steps: you have n.": lambda n, k, s, p: n * s + k - 2 * p,
-        "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": lambda n, k, s, p: n * s + k - 1 - 2 * p,
-        "Each triple is (kernel, stride, padding), in this order.": lambda n, s, k, p: (n - 1) * s + k - 2 * p,
-    }
-    right = _backwards()
-    others = {
-        "The layers are read from the wrong end: begin with the last.": lambda layers: right(layers[::-1]),
-        "You use only the first layer.": lambda layers: right(layers[:1]),
-        "You use only the last layer.": lambda layers: right(layers[-1:]),
-        "This is the product of the strides: the kernels are missing.": lambda layers: math.prod(
-            s for _, s, _ in layers
-        ),
-        "You begin with no place after the last layer: one is left.": _backwards(last=0, least=-math.inf),
-        "One too few: of an image of this side, nothing is left.": lambda layers: right(layers) - 1,
-        "One too many: an image with a side one shorter is enough.": lambda layers: right(layers) + 1,
-        "This is the area: return the side.": lambda layers: right(layers) ** 2,
-    }
-    mistakes = {text: _backwards(step) for text, step in wrong_steps.items()} | others
-    compare(answer, right, [{"layers": layers} for layers in lists], mistakes)
-    # Then with more zeros than a kernel needs
+
+    def back(layers, step=lambda n, k, s, p: (n - 1) * s + k - 2 * p, least=1, last=1):
+        """The side of the image, from that after the last layer; `step` goes back through one layer."""
+        n = last
+        for layer in reversed(layers):
+            n = max(step(n, *layer), least)
+        return n
+
+    def outcomes(layers):
+        right = back(layers)
+        return {
+            "": right,
+            "The padding has no effect: zeros stand in for 2·padding.": (
+                back(layers, lambda n, k, s, p: (n - 1) * s + k)
+            ),
+            "You count the padding on one side only: it goes around.": (
+                back(layers, lambda n, k, s, p: (n - 1) * s + k - p)
+            ),
+            "You add the padding: the map needs less, not more.": (
+                back(layers, lambda n, k, s, p: (n - 1) * s + k + 2 * p)
+            ),
+            "The strides have no effect: a window moves by them.": back(layers, lambda n, k, s, p: n - 1 + k - 2 * p),
+            "Between n places there are n − 1 steps: you have n.": back(layers, lambda n, k, s, p: n * s + k - 2 * p),
+            "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": (
+                back(layers, lambda n, k, s, p: n * s + k - 1 - 2 * p)
+            ),
+            "Each triple is (kernel, stride, padding), in this order.": (
+                back(layers, lambda n, s, k, p: (n - 1) * s + k - 2 * p)
+            ),
+            "The layers are read from the wrong end: begin with the last.": back(layers[::-1]),
+            "You use only the first layer.": back(layers[:1]),
+            "You use only the last layer.": back(layers[-1:]),
+            "This is the product of the strides: the kernels are missing.": math.prod(s for _, s, _ in layers),
+            "You begin with no place after the last layer: one is left.": back(layers, last=0, least=-math.inf),
+            "One too few: of an image of this side, nothing is left.": right - 1,
+            "One too many: an image with a side one shorter is enough.": right + 1,
+            "This is the area: return the side.": right**2,
+        }
+
+    judge(answer, outcomes, [{"layers": layers} for layers in lists])
+
+    def with_many_zeros(layers):
+        unlimited = back(layers, least=-math.inf)
+        return {
+            "": back(layers),
+            "For [(1, 1, 1)] zeros alone would be enough, but an image has at least one pixel.": unlimited,
+            "In the middle a layer leaves no place, and nothing to put zeros around: each has to leave one.": (
+                max(unlimited, 1)
+            ),
+        }
+
+    # More zeros than a kernel needs
     lists = [(1, 1, 1)], [(3, 2, 0), (2, 1, 2)], [(5, 1, 0), (3, 2, 2), (1, 1, 1)]
-    unlimited = _backwards(least=-math.inf)
-    mistakes = {
-        "For [(1, 1, 1)] zeros alone would be enough, but an image has at least one pixel.": unlimited,
-        "In the middle a layer leaves no place, and nothing to put zeros around: each has to leave one.": (
-            lambda layers: max(unlimited(layers), 1)
-        ),
-    }
-    compare(answer, right, [{"layers": layers} for layers in lists], mistakes)
+    judge(answer, with_many_zeros, [{"layers": layers} for layers in lists])
 
 
 @exercise
@@ -105,68 +93,47 @@ def grouped_cost(answer) -> None:
         sizes = {"side": side, "k": int(rng.choice([3, 5, 7])), "channels": channels, "filters": filters}
         cases.append(sizes | {"groups": groups})
 
-    def of(make):
-        return lambda **case: make(SimpleNamespace(**case))
+    def outcomes(side, k, channels, filters, groups):
+        weights = k**2 * channels * filters // groups
+        right = parameters, products = weights + filters, side**2 * weights
+        wrong_parameters = {
+            "The groups have no effect on the parameters: a filter sees its part of the channels.": (
+                weights * groups + filters
+            ),
+            "The parameters are those of one group only.": weights / groups + filters,
+            "The parameters are those of one group only, biases too.": parameters / groups,
+            "The parameters grow with the groups: they have to fall.": weights * groups**2 + filters,
+            "The biases are missing in the parameters: one for each filter.": weights,
+            "You divide the biases by the groups: each filter has one.": weights + filters / groups,
+            "You multiply the biases by the groups: each filter has one.": weights + filters * groups,
+            "There is one bias for each filter, not one in all.": weights + 1,
+            "There is one bias for each filter, not for each group.": weights + groups,
+            "In the parameters a slice of a filter has k×k weights, not k.": weights // k + filters,
+        }
+        wrong_products = {
+            "The groups have no effect on the multiply-adds: a filter reads its part of the channels.": (
+                products * groups
+            ),
+            "The multiply-adds are those of one group only.": products / groups,
+            "The multiply-adds grow with the groups: they have to fall.": products * groups**2,
+            "You count the biases among the multiply-adds: they cost none.": side**2 * parameters,
+            "You count each multiply-add twice: a product and its addition are one.": 2 * products,
+            "The multiply-adds are those of a single place: there are side×side.": weights,
+            "The multiply-adds are those of a single row: there are side×side places.": side * weights,
+            "The map keeps its size: you count the multiply-adds where the whole kernel fits.": (
+                (side - k + 1) ** 2 * weights
+            ),
+            "In the multiply-adds a slice of a filter has k×k weights, not k.": products // k,
+            "The multiply-adds are those of one filter only.": products // filters,
+        }
+        said = "The parameters are right.", "The multiply-adds are right."
+        return {
+            "": right,
+            "The two numbers are in the wrong order: the parameters first, then the multiply-adds.": right[::-1],
+            "This is the sum of both: return the two numbers.": sum(right),
+        } | in_either(right, wrong_parameters, wrong_products, said)
 
-    def weights(c):
-        return c.k**2 * c.channels * c.filters // c.groups
-
-    def pair(c):
-        return weights(c) + c.filters, c.side**2 * weights(c)
-
-    wrong_parameters = {
-        "The groups have no effect on the parameters: a filter sees its part of the channels.": (
-            lambda c: weights(c) * c.groups + c.filters
-        ),
-        "The parameters are those of one group only.": lambda c: weights(c) / c.groups + c.filters,
-        "The parameters are those of one group only, biases too.": lambda c: pair(c)[0] / c.groups,
-        "The parameters grow with the groups: they have to fall.": lambda c: weights(c) * c.groups**2 + c.filters,
-        "The biases are missing in the parameters: one for each filter.": weights,
-        "You divide the biases by the groups: each filter has one.": lambda c: weights(c) + c.filters / c.groups,
-        "You multiply the biases by the groups: each filter has one.": lambda c: weights(c) + c.filters * c.groups,
-        "There is one bias for each filter, not one in all.": lambda c: weights(c) + 1,
-        "There is one bias for each filter, not for each group.": lambda c: weights(c) + c.groups,
-        "In the parameters a slice of a filter has k×k weights, not k.": lambda c: weights(c) // c.k + c.filters,
-    }
-    wrong_products = {
-        "The groups have no effect on the multiply-adds: a filter reads its part of the channels.": (
-            lambda c: pair(c)[1] * c.groups
-        ),
-        "The multiply-adds are those of one group only.": lambda c: pair(c)[1] / c.groups,
-        "The multiply-adds grow with the groups: they have to fall.": lambda c: pair(c)[1] * c.groups**2,
-        "You count the biases among the multiply-adds: they cost none.": lambda c: c.side**2 * pair(c)[0],
-        "You count each multiply-add twice: a product and its addition are one.": lambda c: 2 * pair(c)[1],
-        "The multiply-adds are those of a single place: there are side×side.": weights,
-        "The multiply-adds are those of a single row: there are side×side places.": lambda c: c.side * weights(c),
-        "The map keeps its size: you count the multiply-adds where the whole kernel fits.": (
-            lambda c: (c.side - c.k + 1) ** 2 * weights(c)
-        ),
-        "In the multiply-adds a slice of a filter has k×k weights, not k.": lambda c: pair(c)[1] // c.k,
-        "The multiply-adds are those of one filter only.": lambda c: pair(c)[1] // c.filters,
-    }
-    right, names = of(pair), ("The parameters are", "The multiply-adds are")
-    both = {
-        "The two numbers are in the wrong order: the parameters first, then the multiply-adds.": of(
-            lambda c: pair(c)[::-1]
-        ),
-        "This is the sum of both: return the two numbers.": of(lambda c: sum(pair(c))),
-    }
-    compare(answer, right, cases, both | _in_either(of, right, names, wrong_parameters, wrong_products))
-
-
-def _densenet(blocks, growth, stem, layer=None, between=lambda c, half: c * half, half=lambda c: c // 2, last=False):
-    """Channels and weights; a layer has `layer(c, b, g)`, which sees c channels in a block that was given b."""
-    layer = layer or (lambda c, b, g: 4 * c * g + 36 * g * g)
-    channels, weights = stem, 0
-    for place, layers in enumerate(blocks):
-        given = channels
-        for _ in range(layers):
-            weights += layer(channels, given, growth)
-            channels += growth
-        if last or place < len(blocks) - 1:
-            weights += between(channels, half(channels))
-            channels = half(channels)
-    return channels, weights
+    judge(answer, outcomes, cases)
 
 
 @exercise
@@ -177,96 +144,111 @@ def densenet_count(answer) -> None:
         growth, stem = (int(value) for value in rng.integers((3, 5), (20, 40)))
         blocks = rng.integers(2, 7, size=int(rng.integers(2, 5))).tolist()
         cases.append({"blocks": blocks, "growth": growth, "stem": stem})
-    wrong_channels = {
-        "The two numbers are in the wrong order: the channels first, then the weights.": lambda **c: _densenet(**c)[
-            ::-1
-        ],
-        "The channels are never halved: between two blocks a 1×1 convolution does that.": partial(
-            _densenet, half=lambda c: c, between=lambda c, half: 0
-        ),
-        "The convolution between two blocks leaves all channels: it halves them.": partial(_densenet, half=lambda c: c),
-        "There is a convolution after the last block too: it stands between two blocks only.": partial(
-            _densenet, last=True
-        ),
-        "Half of 9 channels are 4, not 4.5: divide with //.": partial(_densenet, half=lambda c: c / 2),
-        "Half of 9 channels are 4: you round up.": partial(_densenet, half=lambda c: -(-c // 2)),
-        "The stem has no effect: the first block gets that many channels.": lambda **c: _densenet(**c | {"stem": 0}),
-    }
-    wrong_layers = {
-        "A layer's 1×1 convolution is missing.": lambda c, b, g: 36 * g * g,
-        "A layer's 3×3 convolution is missing.": lambda c, b, g: 4 * c * g,
-        "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": lambda c, b, g: (4 + 9) * c * g,
-        "The 1×1 convolution is missing, and the 3×3 reads all channels so far.": lambda c, b, g: 9 * c * g,
-        "The 1×1 convolution gives 4·growth channels, not growth.": lambda c, b, g: c * g + 9 * g * g,
-        "The 3×3 convolution gives growth channels, not 4·growth.": lambda c, b, g: 4 * c * g + 144 * g * g,
-        "The 3×3 convolution has 9 weights in a slice, not 3.": lambda c, b, g: 4 * c * g + 12 * g * g,
-        "The 3×3 convolution has 9 weights in a slice, not 1.": lambda c, b, g: 4 * c * g + 4 * g * g,
-        "A layer sees all channels so far, not only what the block was given.": lambda c, b, g: 4 * b * g + 36 * g * g,
-        "A layer sees all channels so far, not only those of the layer before it.": (
-            lambda c, b, g: 4 * (c if c == b else g) * g + 36 * g * g
-        ),
-        "A layer does not see the channels that it makes itself: add growth after counting it.": (
-            lambda c, b, g: 4 * (c + g) * g + 36 * g * g
-        ),
-    }
-    wrong_betweens = {
-        "The convolutions between the blocks are missing.": lambda c, half: 0,
-        "Between two blocks half of the channels come out: you count all.": lambda c, half: c * c,
-        "Between two blocks all channels are read: count before you halve.": lambda c, half: half**2,
-        "The convolution between two blocks is 1×1, not 3×3.": lambda c, half: 9 * c * half,
-    }
-    wrong_weights = (
-        {text: partial(_densenet, layer=layer) for text, layer in wrong_layers.items()}
-        | {text: partial(_densenet, between=between) for text, between in wrong_betweens.items()}
-        | {
-            "This counts biases: these convolutions have none.": partial(
-                _densenet,
-                layer=lambda c, b, g: 4 * (c + 1) * g + (36 * g + 1) * g,
-                between=lambda c, half: (c + 1) * half,
+
+    def outcomes(blocks, growth, stem):
+        g = growth
+
+        def count(
+            layer=lambda c, given: 4 * c * g + 36 * g * g,
+            between=lambda c, half: c * half,
+            half=lambda c: c // 2,
+            stem=stem,
+            last=False,
+        ):
+            """Channels and weights; a layer that sees c channels, in a block given so many, has `layer(c, given)`."""
+            channels, weights = stem, 0
+            for place, layers in enumerate(blocks):
+                given = channels
+                for _ in range(layers):
+                    weights += layer(channels, given)
+                    channels += growth
+                if last or place < len(blocks) - 1:
+                    weights += between(channels, half(channels))
+                    channels = half(channels)
+            return channels, weights
+
+        right = count()
+        wrong_layers = {
+            "A layer's 1×1 convolution is missing.": lambda c, given: 36 * g * g,
+            "A layer's 3×3 convolution is missing.": lambda c, given: 4 * c * g,
+            "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": lambda c, given: (4 + 9) * c * g,
+            "The 1×1 convolution is missing, and the 3×3 reads all channels so far.": lambda c, given: 9 * c * g,
+            "The 1×1 convolution gives 4·growth channels, not growth.": lambda c, given: c * g + 9 * g * g,
+            "The 3×3 convolution gives growth channels, not 4·growth.": lambda c, given: 4 * c * g + 144 * g * g,
+            "The 3×3 convolution has 9 weights in a slice, not 3.": lambda c, given: 4 * c * g + 12 * g * g,
+            "The 3×3 convolution has 9 weights in a slice, not 1.": lambda c, given: 4 * c * g + 4 * g * g,
+            "A layer sees all channels so far, not only what the block was given.": (
+                lambda c, given: 4 * given * g + 36 * g * g
             ),
-            "The convolution that makes the stem's channels is not counted here.": lambda **c: (
-                (0, _densenet(**c)[1] + 147 * c["stem"])
+            "A layer sees all channels so far, not only those of the layer before it.": (
+                lambda c, given: 4 * (c if c == given else g) * g + 36 * g * g
+            ),
+            "A layer does not see the channels that it makes itself: add growth after counting it.": (
+                lambda c, given: 4 * (c + g) * g + 36 * g * g
             ),
         }
-    )
-    mistakes = wrong_channels | {
-        f"The channels are right. {text}": second_wrong(_densenet, lambda make=make, **case: make(**case)[1])
-        for text, make in wrong_weights.items()
-    }
-    compare(answer, _densenet, cases, mistakes)
+        wrong_betweens = {
+            "The convolutions between the blocks are missing.": lambda c, half: 0,
+            "Between two blocks half of the channels come out: you count all.": lambda c, half: c * c,
+            "Between two blocks all channels are read: count before you halve.": lambda c, half: half**2,
+            "The convolution between two blocks is 1×1, not 3×3.": lambda c, half: 9 * c * half,
+        }
+        wrong_weights = (
+            {text: count(layer) for text, layer in wrong_layers.items()}
+            | {text: count(between=between) for text, between in wrong_betweens.items()}
+            | {
+                "This counts biases: these convolutions have none.": count(
+                    lambda c, given: 4 * (c + 1) * g + (36 * g + 1) * g, lambda c, half: (c + 1) * half
+                ),
+                "The convolution that makes the stem's channels is not counted here.": (0, right[1] + 147 * stem),
+            }
+        )
+        return {
+            "": right,
+            "The two numbers are in the wrong order: the channels first, then the weights.": right[::-1],
+            "The channels are never halved: between two blocks a 1×1 convolution does that.": (
+                count(half=lambda c: c, between=lambda c, half: 0)
+            ),
+            "The convolution between two blocks leaves all channels: it halves them.": count(half=lambda c: c),
+            "There is a convolution after the last block too: it stands between two blocks only.": count(last=True),
+            "Half of 9 channels are 4, not 4.5: divide with //.": count(half=lambda c: c / 2),
+            "Half of 9 channels are 4: you round up.": count(half=lambda c: -(-c // 2)),
+            "The stem has no effect: the first block gets that many channels.": count(stem=0),
+        } | {f"The channels are right. {text}": (right[0], wrong) for text, (_, wrong) in wrong_weights.items()}
+
+    judge(answer, outcomes, cases)
+
+
+def _paths(blocks: int) -> np.ndarray:
+    return np.array([math.comb(blocks, k) for k in range(blocks + 1)])
 
 
 @exercise
 def path_lengths(answer) -> None:
-    def paths(blocks):
-        return np.array([math.comb(blocks, k) for k in range(blocks + 1)])
+    def outcomes(blocks):
+        right, lengths = _paths(blocks), np.arange(blocks + 1)
+        return {
+            "": right,
+            "The last number is missing: one path goes through all blocks.": right[:-1],
+            "The first number is missing: one path goes through no block at all.": right[1:],
+            "The first and the last number are missing: no block, and all blocks.": right[1:-1],
+            "This is the number of all paths: return one number for each length.": right.sum(),
+            "These are shares of all paths: return how many there are.": right / right.sum(),
+            "These paths go through at most so many blocks: count those through exactly so many.": np.cumsum(right),
+            "You count a path once for each block that it goes through: count it once.": lengths * right,
+            "You count orders of the blocks: a signal can go through them in one only.": (
+                right * [math.factorial(k) for k in lengths.tolist()]
+            ),
+            "You double at each step: count in how many ways k of all blocks can be chosen.": 2.0**lengths,
+            "Here one path has each length: one through a single block can take any of them.": np.ones(blocks + 1),
+            "These are the lengths: return how many paths have each.": lengths,
+            "This is one block too many.": _paths(blocks + 1),
+            "This is one block too few.": _paths(blocks - 1),
+        }
 
-    wrong_rows = {  # from the right row and the places in it
-        "The last number is missing: one path goes through all blocks.": lambda row, k: row[:-1],
-        "The first number is missing: one path goes through no block at all.": lambda row, k: row[1:],
-        "The first and the last number are missing: no block, and all blocks.": lambda row, k: row[1:-1],
-        "This is the number of all paths: return one number for each length.": lambda row, k: row.sum(),
-        "These are shares of all paths: return how many there are.": lambda row, k: row / row.sum(),
-        "These paths go through at most so many blocks: count those through exactly so many.": (
-            lambda row, k: np.cumsum(row)
-        ),
-        "You count a path once for each block that it goes through: count it once.": lambda row, k: k * row,
-        "You count orders of the blocks: a signal can go through them in one only.": (
-            lambda row, k: row * [math.factorial(count) for count in k.tolist()]
-        ),
-        "You double at each step: count in how many ways k of all blocks can be chosen.": lambda row, k: 2.0**k,
-        "Here one path has each length: one through a single block can take any of them.": lambda row, k: 0 * k + 1,
-        "These are the lengths: return how many paths have each.": lambda row, k: k,
-    }
-    mistakes = {
-        text: lambda blocks, make=make: make(paths(blocks), np.arange(blocks + 1)) for text, make in wrong_rows.items()
-    } | {
-        "This is one block too many.": lambda blocks: paths(blocks + 1),
-        "This is one block too few.": lambda blocks: paths(blocks - 1),
-    }
     rng = np.random.default_rng()
     numbers_of_blocks = 1, 2, 3, *rng.integers(4, 10, size=3).tolist()
-    compare(answer, paths, [{"blocks": blocks} for blocks in numbers_of_blocks], mistakes)
+    judge(answer, outcomes, [{"blocks": blocks} for blocks in numbers_of_blocks])
     # An answer that goes through all paths one by one is to be found before 54 blocks take it for ever
     for blocks in (12, 16, 19, 22):
         once = partial(call, answer, {"blocks": blocks})
@@ -278,189 +260,30 @@ def path_lengths(answer) -> None:
                 "paths, so count them without going through them."
             )
     for blocks in (int(rng.integers(30, 54)), 54):
-        _check_exact(answer, {"blocks": blocks}, paths)
+        _check_exact(answer, blocks)
 
 
-def _check_exact(answer, case: Mapping, reference: Callable) -> None:
+def _check_exact(answer, blocks: int) -> None:
     """Raise a `Mistake` unless these are the very numbers, which floats and int64 need not hold."""
-    result, expected = call(answer, case), reference(**case)
+    case = {"blocks": blocks}
+    result, expected = call(answer, case), _paths(blocks)
     array = numbers(result)
     if array is None or array.shape != expected.shape:
-        compare(answer, reference, [case], {})
+        judge(answer, lambda blocks: {"": expected}, [case])
         return
     for place, (value, exact) in enumerate(zip(result, expected.tolist(), strict=True)):
         if value == exact:
             continue
-        given = f"For blocks={case['blocks']}, {place} of them, you have {value}, where {exact:,} is asked for"
+        given = f"For blocks={blocks}, {place} of them, you have {value}, where {exact:,} is asked for"
         if abs(value - exact) < 1e-6 * exact:
             raise Mistake(f"{given}: a float is rounded. Stay with whole numbers, with // or math.comb.")
         raise Mistake(f"{given}: does a whole number of NumPy overflow? Python's own do not.")
 
 
-# The exercises in Keras: a block is computed here step by step, with random weights that the answer's layers are given.
+# The exercises in Keras
 
 ROWS, COLUMNS = 7, 6
 MOST_DRAWS = 20
-NORMALISATION = {"gamma", "beta", "moving_mean", "moving_variance"}
-
-
-def _model(answer, case: Mapping, added: str, joined: str = ""):
-    """The model from the tensors in `case` to what the answer makes of them.
-
-    `added` and `joined` say why maps of different shapes cannot be added or concatenated; {} stands for their sides.
-    """
-    # Inside, because importing the checkers must not start TensorFlow
-    import keras
-
-    tensors = {name: value for name, value in case.items() if isinstance(value, keras.KerasTensor)}
-    given = " and ".join(tensors)
-    if not callable(answer) or isinstance(answer, keras.Layer):
-        raise Mistake(f"Write a function; this is {describe(answer)}.")
-    try:
-        result = answer(**case)
-    except Exception as error:
-        if any(f"unexpected keyword argument '{name}'" in str(error) for name in case):
-            raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
-        text = _plain(error)
-        diagnosis = f"Building the block raises {type(error).__name__}: {text}"
-        if "incompatible shapes" in text or "broadcast" in text:
-            diagnosis = added
-        elif joined and ("matching shapes" in text or "must have the same shape" in text):
-            sides = dict.fromkeys(re.findall(r"\(None, (\d+), (\d+), \d+\)", text))
-            diagnosis = "The maps are joined along a wrong axis: concatenate the channels, which is the last one."
-            if len(sides) > 1:
-                diagnosis = joined.format(" and ".join("×".join(pair) for pair in sides))
-        raise Mistake(diagnosis) from None
-    if result is None:
-        raise Mistake("It returns None: is the return missing?")
-    if isinstance(result, keras.Model):
-        raise Mistake(f"It returns a model: return the tensor that comes out for {given}.")
-    if isinstance(result, keras.Layer):
-        raise Mistake("It returns a layer: call it on a tensor, and return the tensor that comes out.")
-    if isinstance(result, (list, tuple)):
-        raise Mistake(f"It returns a {type(result).__name__} of {len(result)}: return one tensor.")
-    if not isinstance(result, keras.KerasTensor):
-        raise Mistake(f"It returns {describe(result)}, where a Keras tensor is asked for: call layers on {given}.")
-    for name, tensor in tensors.items():
-        if result is tensor:
-            raise Mistake(f"It returns {name} itself: use the tensor that each layer gives.")
-    try:
-        return keras.Model(list(tensors.values()), result)
-    except Exception as error:
-        raise Mistake(
-            f"No model leads from {given} to the result: does each layer read that, or what came of it? Keras says: "
-            f"{_plain(error)}"
-        ) from None
-
-
-def _plain(error: Exception) -> str:
-    """An error's text without the colours and the list of arguments that Keras adds."""
-    text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received")[0]
-    return " ".join(text.split())
-
-
-def _parts(model) -> tuple[list[dict], list[dict], list[str]]:
-    """The convolutions and the normalisations, each as its weights by name, and the names of all other weights."""
-    layers = []  # a layer's weights follow one another
-    for weight in model.weights:
-        kin = next((names for names in ({"kernel", "bias"}, NORMALISATION) if weight.name in names), set())
-        if not layers or weight.name in layers[-1] or not layers[-1].keys() <= kin:
-            layers.append({})
-        layers[-1][weight.name] = weight
-    convolutions, normalisations, others = [], [], []
-    for layer in layers:
-        # A kernel with two axes is that of a dense layer, which on a map is a 1×1 convolution
-        if "kernel" in layer and len(layer["kernel"].shape) in (2, 4):
-            convolutions.append(layer)
-        elif layer.keys() <= NORMALISATION:
-            normalisations.append(layer)
-        else:
-            others += layer
-    return convolutions, normalisations, others
-
-
-def _shape(convolution: Mapping) -> tuple[int, ...]:
-    """Height, width, channels read and filters of a kernel."""
-    shape = tuple(convolution["kernel"].shape)
-    return (1, 1, *shape) if len(shape) == 2 else shape
-
-
-def _randomised(parts: Sequence[Mapping], rng: np.random.Generator) -> list[dict]:
-    """Give the layers random weights, and return these."""
-    values = []
-    for part in parts:
-        values.append({})
-        for name, weight in part.items():
-            shape = tuple(weight.shape)
-            value = rng.uniform(0.5, 1.5, size=shape) * rng.choice([-1, 1], size=shape)
-            if name == "kernel":
-                value = rng.normal(scale=math.sqrt(2 / math.prod(shape[:-1])), size=shape)
-            elif name == "moving_variance":  # so large that it does not matter what a layer adds to it
-                value = rng.uniform(3, 9, size=shape)
-            weight.assign(value)
-            values[-1][name] = value
-    return values
-
-
-def _computed(model, *arrays: np.ndarray) -> np.ndarray:
-    try:
-        return np.asarray(model([x.astype("float32") for x in arrays]))
-    except Exception as error:
-        raise Mistake(f"Computing the block raises {type(error).__name__}: {_plain(error)}") from None
-
-
-def _close(result, expected) -> bool:
-    return bool(result.shape == expected.shape and np.abs(result - expected).max() <= 2e-3 * np.abs(expected).max())
-
-
-def _is_right(result: np.ndarray, outcomes: Iterable[tuple[str, np.ndarray]]) -> bool:
-    """Whether the result is the outcome that has no diagnosis; a `Mistake` when it is one of the others."""
-    for diagnosis, outcome in outcomes:
-        if _close(result, outcome):
-            if diagnosis:
-                raise Mistake(diagnosis)
-            return True
-    return False
-
-
-def _stepped(steps: str, x: np.ndarray, kernels: Sequence[Mapping], scales: Sequence[Mapping] = ()) -> np.ndarray:
-    """Compute a block step by step; empty when its layers are too few or too many for these steps.
-
-    C convolution, R ReLU; P max pooling, A average pooling, Z max pooling with zeros around; N normalisation, B the
-    same by the batch's own statistics; s the skip begins here, and not with x, + the skip is added.
-    """
-    import keras
-
-    if (steps.count("C"), steps.count("N") + steps.count("B")) != (len(kernels), len(scales)):
-        return np.empty(0)
-    kernels, scales, skip = iter(kernels), iter(scales), x
-    for step in steps:
-        match step:
-            case "C":
-                weights = next(kernels)
-                kernel = weights["kernel"].reshape(_shape(weights)).astype("float32")
-                convolved = keras.ops.conv(x.astype("float32"), kernel, padding="same")
-                x = np.asarray(convolved) + weights.get("bias", 0)
-            case "R":
-                x = np.maximum(x, 0)
-            case "P":
-                x = np.asarray(keras.ops.max_pool(x, 3, 1, "same"))
-            case "A":
-                x = np.asarray(keras.ops.average_pool(x, 3, 1, "same"))
-            case "Z":
-                x = np.asarray(keras.ops.max_pool(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 1))
-            case "N" | "B":
-                scale = next(scales)
-                mean, variance = scale["moving_mean"], scale["moving_variance"]
-                if step == "B":
-                    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-                x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
-            case "s":
-                skip = x
-            case "+":
-                x = x + skip
-    return x
-
 
 PLAN = (  # the convolutions of each inception branch: what a diagnosis calls them, their sizes and numbers of filters
     (("1×1 convolution", 1, "ones"),),
@@ -478,14 +301,14 @@ def factorised_inception(answer) -> None:
     # All different, so that a kernel's shape tells which one it is
     channels, *values = (int(value) for value in rng.permutation(np.arange(3, 13))[:7])
     sizes = dict(zip(("ones", "reduce3", "threes", "reduce5", "fives", "pooled"), values, strict=True))
-    model = _model(
+    model = model_of(
         answer,
         {"x": keras.Input((ROWS, COLUMNS, channels))} | sizes,
         added="Branches with different numbers of channels cannot be added: concatenate them.",
         joined="The branches come out as {} and cannot be joined: padding='same' everywhere keeps the size, and the "
         "pooling needs strides=1, which is its window's size otherwise.",
     )
-    convolutions, normalisations, others = _parts(model)
+    convolutions, normalisations, others = parts_of(model)
     if normalisations:
         raise Mistake("There is a normalisation in it: only convolutions, ReLU and pooling are asked for.")
     if others:
@@ -499,8 +322,8 @@ def factorised_inception(answer) -> None:
         )
     # Mostly negative, so that zeros around the map are seen by a pooling
     x = rng.normal(loc=-0.7, size=(4, ROWS, COLUMNS, channels))
-    rows = [_randomised(row, rng) for row in rows]
-    _check_branches(_computed(model, x), x, rows)
+    rows = [randomised(row, rng) for row in rows]
+    _check_branches(computed(model, x), x, rows)
 
 
 def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) -> list[list[Mapping]]:
@@ -511,7 +334,7 @@ def _branches(convolutions: Sequence[Mapping], channels: int, sizes: Mapping) ->
         for what, size, name in plan:
             planned.append(((size, size, reads, sizes[name]), f"In branch {branch} the {what}", name))
             reads = sizes[name]
-    shapes = [_shape(convolution) for convolution in convolutions]
+    shapes = [kernel_shape(convolution) for convolution in convolutions]
     if not shapes:
         raise Mistake("There is no convolution in it.")
     asked = [shape for shape, _, _ in planned]
@@ -551,19 +374,19 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
     all_steps = "CR", "CRCR", "CRCRCR", "PCR"
     right, linear = [], []
     for steps, row in zip(all_steps, rows, strict=True):
-        right.append(_stepped(steps, x, row))
-        linear.append(_stepped(steps.replace("R", ""), x, row))
+        right.append(stepped(steps, x, row))
+        linear.append(stepped(steps.replace("R", ""), x, row))
     for order in itertools.permutations(range(4)):
-        if _close(result, np.concatenate([right[branch] for branch in order], axis=-1)):
+        if close(result, np.concatenate([right[branch] for branch in order], axis=-1)):
             if order == (0, 1, 2, 3):
                 return
             shown = ", ".join(str(branch + 1) for branch in order)
             raise Mistake(f"Each branch is right, but they come in the order {shown}.")
-    if _close(result, np.concatenate(linear, axis=-1)):
+    if close(result, np.concatenate(linear, axis=-1)):
         raise Mistake("The ReLU is missing after every convolution: Conv2D has none unless it is told to.")
 
     parts = np.split(result, np.cumsum([part.shape[-1] for part in right])[:-1], axis=-1)
-    branch = next(branch for branch in range(4) if not _close(parts[branch], right[branch]))
+    branch = next(branch for branch in range(4) if not close(parts[branch], right[branch]))
     pool, wrong = ("P" if branch == 3 else ""), {}
     for relus in itertools.product(("R", ""), repeat=len(rows[branch])):
         missing = " and ".join(what for (what, *_), relu in zip(PLAN[branch], relus, strict=True) if not relu)
@@ -576,7 +399,7 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
             "the pooling sees zeros beyond the map's edge: padding='same' leaves them out.": "ZCR",
         }
     for diagnosis, steps in wrong.items():
-        if _close(parts[branch], _stepped(steps, x, rows[branch])):
+        if close(parts[branch], stepped(steps, x, rows[branch])):
             raise Mistake(f"In branch {branch + 1} {diagnosis}")
     raise Mistake(
         f"Branch {branch + 1} has its convolutions, but does not compute what is asked for. Look at its padding, its "
@@ -584,7 +407,7 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
     )
 
 
-BLOCKS = {  # diagnosis, none for the right block: its steps, as `_stepped` reads them
+BLOCKS = {  # diagnosis, none for the right block: its steps, as `stepped` reads them
     "": "NRCNRC+",
     "There is a ReLU after the addition, which lets nothing negative pass: leave it out.": "NRCNRC+R",
     "This is the order of the first version, and no ReLU after the addition: normalise before each convolution.": (
@@ -621,13 +444,13 @@ def preactivation_block(answer) -> None:
 
     rng = np.random.default_rng()
     channels = int(rng.integers(3, 9))
-    model = _model(
+    model = model_of(
         answer,
         {"x": keras.Input((ROWS, COLUMNS, channels))},
         added="What you add to x has another shape: padding='same' keeps the map's size, and as many filters as x has "
         "channels (x.shape[-1]) keep their number.",
     )
-    convolutions, normalisations, others = _parts(model)
+    convolutions, normalisations, others = parts_of(model)
     shape = tuple(model.output.shape[1:])
     if shape == (ROWS, COLUMNS, 2 * channels):
         raise Mistake("The result has twice as many channels as x: add x, instead of concatenating.")
@@ -635,7 +458,7 @@ def preactivation_block(answer) -> None:
         raise Mistake(f"For x of shape {(ROWS, COLUMNS, channels)} the result has shape {shape}: it keeps x's.")
     if others or any("moving_mean" not in normalisation for normalisation in normalisations):
         raise Mistake("A layer is neither a convolution (Conv2D) nor a batch normalisation (BatchNormalization).")
-    for height, width, reads, filters in map(_shape, convolutions):
+    for height, width, reads, filters in map(kernel_shape, convolutions):
         if (height, width) != (3, 3):
             raise Mistake(f"There is a {height}×{width} convolution: both are 3×3.")
         if (reads, filters) != (channels, channels):
@@ -646,17 +469,17 @@ def preactivation_block(answer) -> None:
         raise Mistake("The convolutions have biases: the text asks for none (use_bias=False).")
 
     for _ in range(MOST_DRAWS):
-        kernels, scales = _randomised(convolutions, rng), _randomised(normalisations, rng)
+        kernels, scales = randomised(convolutions, rng), randomised(normalisations, rng)
         x = 2 * rng.normal(size=(3, ROWS, COLUMNS, channels))
-        outcomes = {diagnosis: _stepped(steps, x, kernels, scales) for diagnosis, steps in BLOCKS.items()}
+        outcomes = {diagnosis: stepped(steps, x, kernels, scales) for diagnosis, steps in BLOCKS.items()}
         if 1 in (len(kernels), len(scales)):
             name = "convolution" if len(kernels) == 1 else "normalisation"
-            shared = _stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
+            shared = stepped(BLOCKS[""], x, (2 * kernels)[:2], (2 * scales)[:2])
             outcomes[f"One {name} is used twice, with the same weights: make a layer for each time."] = shared
         # Again where nothing passes a ReLU, say, and two blocks look the same
-        if not any(_close(*pair) for pair in itertools.combinations(outcomes.values(), 2) if pair[0].size):
+        if not any(close(*pair) for pair in itertools.combinations(outcomes.values(), 2) if pair[0].size):
             break
-    if _is_right(_computed(model, x), outcomes.items()):
+    if is_right(computed(model, x), outcomes.items()):
         return
     for layers, name in ((kernels, "convolution"), (scales, "normalisation")):
         if len(layers) != 2:

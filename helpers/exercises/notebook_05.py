@@ -8,33 +8,29 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .engine import Mistake, call, compare, describe, exercise, numbers, run, same, second_wrong
-from .notebook_04 import _positional
+from .engine import Mistake, call, describe, exercise, judge, numbers, run, same
 
 
 def _split(
+    layers,
+    frozen,
     lower=((0, 0), (1, 2)),
     upper=((1, 1), (0, 1)),
-    frozen_if=lambda number, frozen, count: number < frozen,
     kernel=lambda k: k * k,
     biased=lambda norm: not norm,
     of=lambda channels, filters: filters,
-) -> Callable:
-    """The trainable parameters and the others.
+) -> tuple[int, int]:
+    """The trainable parameters and the others, where the layers with these numbers are frozen.
 
     `lower` is for the frozen layers, `upper` for the rest: a row for the trainable and one for the others, with how
     often the convolution is counted and how often gamma and beta, which are as many as the moving statistics.
     """
-
-    def both(layers, frozen):
-        total = np.zeros(2, dtype=int)
-        for number, (k, channels, filters, norm) in enumerate(layers):
-            convolution = kernel(k) * channels * filters + filters * biased(norm)
-            shares = lower if frozen_if(number, frozen, len(layers)) else upper
-            total += np.array(shares) @ (convolution, 2 * of(channels, filters) * norm)
-        return tuple(total.tolist())
-
-    return both
+    total = np.zeros(2, dtype=int)
+    for number, (k, channels, filters, norm) in enumerate(layers):
+        convolution = kernel(k) * channels * filters + filters * biased(norm)
+        shares = lower if number in frozen else upper
+        total += np.array(shares) @ (convolution, 2 * of(channels, filters) * norm)
+    return tuple(total.tolist())
 
 
 @exercise
@@ -47,81 +43,63 @@ def trainable_and_frozen(answer) -> None:
         widths = rng.permutation(np.arange(3, 13))[: int(rng.integers(4, 8))].tolist()
         layers = [(int(rng.choice([1, 3, 5])), *pair, bool(rng.random() < 0.6)) for pair in itertools.pairwise(widths)]
         cases.append({"layers": layers, "frozen": int(rng.integers(1, len(layers)))})
-    right = _split()
-    mistakes = {
-        "The two numbers are in the wrong order: the trainable parameters first.": lambda **c: right(**c)[::-1],
-        "The moving mean and variance are counted as trainable: no gradient ever reaches them.": _split(
-            upper=((1, 2), (0, 0))
-        ),
-        "The moving means and variances are missing: two numbers for each channel, trainable in no layer.": _split(
-            lower=((0, 0), (1, 1)), upper=((1, 1), (0, 0))
-        ),
-        "The moving means and variances of the layers that are not frozen are missing: they are not trainable "
-        "either.": _split(upper=((1, 1), (0, 0))),
-        "The moving means and variances of the frozen layers are missing.": _split(lower=((0, 0), (1, 1))),
-        "Of the batch normalisation that is not frozen, gamma and beta are trainable: you count all four as "
-        "others.": _split(upper=((1, 0), (0, 2))),
-        "The batch normalisation is missing: four numbers for each channel, two of them trainable.": _split(
-            lower=((0, 0), (1, 0)), upper=((1, 0), (0, 0))
-        ),
-        "Gamma and beta are missing: two trainable numbers for each channel of a batch normalisation.": _split(
-            lower=((0, 0), (1, 1)), upper=((1, 0), (0, 1))
-        ),
-        "The batch normalisation is not frozen with its convolution: gamma and beta of the frozen layers still "
-        "count as trainable.": _split(lower=((0, 1), (1, 1))),
-        "The batch normalisation of the frozen layers is missing among the others.": _split(lower=((0, 0), (1, 0))),
-        "Every convolution has biases here: one with batch normalisation has none.": _split(biased=lambda norm: True),
-        "The biases are missing: one for each filter where there is no batch normalisation.": _split(
-            biased=lambda norm: False
-        ),
-        "The biases are in the wrong layers: True is for batch normalisation, and then there are none.": _split(
-            biased=lambda norm: norm
-        ),
-        "A kernel has k×k weights for each pair of channels, not k.": _split(kernel=lambda k: k),
-        "Batch normalisation comes after the convolution: it has as many channels as filters, not as it reads.": (
-            _split(of=lambda channels, filters: channels)
-        ),
-        "The second number is that of all parameters: return those that are not trainable.": second_wrong(
-            right, lambda **c: sum(right(**c))
-        ),
-        "This is the sum of both: return two numbers.": lambda **c: sum(right(**c)),
-    }
-    wrong_places = {
-        "You freeze the last layers: the first ones are frozen.": lambda number, frozen, count: (
-            number >= count - frozen
-        ),
-        "You train the layers that are to be frozen, and freeze the others.": lambda number, frozen, _: (
-            number >= frozen
-        ),
-        "One layer too many is frozen.": lambda number, frozen, _: number < frozen + 1,
-        "One layer too few is frozen.": lambda number, frozen, _: number < frozen - 1,
-        "Only one layer is frozen: all up to it are to be.": lambda number, frozen, _: number == frozen - 1,
-        "frozen has no effect: nothing of the first layers is trainable.": lambda number, frozen, _: False,
-    }
-    mistakes |= {text: _split(frozen_if=place) for text, place in wrong_places.items()}
-    compare(answer, right, cases, mistakes)
-    compare(answer, right, [{"layers": mixed, "frozen": frozen} for frozen in (0, len(mixed))], {})
+
+    def outcomes(layers, frozen):
+        count = len(layers)
+        split = partial(_split, layers, range(frozen))
+        right = split()
+        return {
+            "": right,
+            "The two numbers are in the wrong order: the trainable parameters first.": right[::-1],
+            "The moving mean and variance are counted as trainable: no gradient ever reaches them.": (
+                split(upper=((1, 2), (0, 0)))
+            ),
+            "The moving means and variances are missing: two numbers for each channel, trainable in no layer.": (
+                split(lower=((0, 0), (1, 1)), upper=((1, 1), (0, 0)))
+            ),
+            "The moving means and variances of the layers that are not frozen are missing: they are not trainable "
+            "either.": split(upper=((1, 1), (0, 0))),
+            "The moving means and variances of the frozen layers are missing.": split(lower=((0, 0), (1, 1))),
+            "Of the batch normalisation that is not frozen, gamma and beta are trainable: you count all four as "
+            "others.": split(upper=((1, 0), (0, 2))),
+            "The batch normalisation is missing: four numbers for each channel, two of them trainable.": (
+                split(lower=((0, 0), (1, 0)), upper=((1, 0), (0, 0)))
+            ),
+            "Gamma and beta are missing: two trainable numbers for each channel of a batch normalisation.": (
+                split(lower=((0, 0), (1, 1)), upper=((1, 0), (0, 1)))
+            ),
+            "The batch normalisation is not frozen with its convolution: gamma and beta of the frozen layers still "
+            "count as trainable.": split(lower=((0, 1), (1, 1))),
+            "The batch normalisation of the frozen layers is missing among the others.": split(lower=((0, 0), (1, 0))),
+            "Every convolution has biases here: one with batch normalisation has none.": (
+                split(biased=lambda norm: True)
+            ),
+            "The biases are missing: one for each filter where there is no batch normalisation.": (
+                split(biased=lambda norm: False)
+            ),
+            "The biases are in the wrong layers: True is for batch normalisation, and then there are none.": (
+                split(biased=lambda norm: norm)
+            ),
+            "A kernel has k×k weights for each pair of channels, not k.": split(kernel=lambda k: k),
+            "Batch normalisation comes after the convolution: it has as many channels as filters, not as it reads.": (
+                split(of=lambda channels, filters: channels)
+            ),
+            "The second number is that of all parameters: return those that are not trainable.": (right[0], sum(right)),
+            "This is the sum of both: return two numbers.": sum(right),
+            "You freeze the last layers: the first ones are frozen.": _split(layers, range(count - frozen, count)),
+            "You train the layers that are to be frozen, and freeze the others.": _split(layers, range(frozen, count)),
+            "One layer too many is frozen.": _split(layers, range(frozen + 1)),
+            "One layer too few is frozen.": _split(layers, range(frozen - 1)),
+            "Only one layer is frozen: all up to it are to be.": _split(layers, [frozen - 1]),
+            "frozen has no effect: nothing of the first layers is trainable.": _split(layers, []),
+        }
+
+    judge(answer, outcomes, cases)
+    all_or_none = [{"layers": mixed, "frozen": frozen} for frozen in (0, len(mixed))]
+    judge(answer, lambda layers, frozen: {"": _split(layers, range(frozen))}, all_or_none)
 
 
 PLACES = (0, 1, 2)  # the axes of a batch but for the channels
-
-
-def _moved(
-    mean_of=lambda x: x.mean(PLACES),
-    spread=lambda x, mean: x.var(PLACES),
-    share=lambda momentum: momentum,
-    steps=lambda x: x,
-) -> Callable:
-    """Moving statistics; `spread` sees the moving mean too, and `share` gives that of the old values."""
-
-    def statistics(activations, mean, variance, momentum):
-        kept = share(momentum)
-        for batch in steps(activations):
-            variance = kept * variance + (1 - kept) * spread(batch, mean)
-            mean = kept * mean + (1 - kept) * mean_of(batch)
-        return mean, variance
-
-    return statistics
 
 
 @exercise
@@ -140,63 +118,78 @@ def moving_statistics(answer) -> None:
                 "momentum": float(rng.uniform(0.6, 0.9)),
             }
         )
-    right = _moved()
-    wrong_steps = {
-        "Only the last step has an effect: go on from what the step before left.": lambda x: x[-1:],
-        "Only the first step is taken: all of them, one after the other.": lambda x: x[:1],
-        "All steps are taken together as one batch: each moves the statistics.": lambda x: [np.concatenate(x)],
-    }
-    wrong_axes = {
-        "One number stands for all channels: take the mean over the batch, height and width only.": None,
-        "The mean is over the batch only: each channel has one, over height and width too.": 0,
-        "The mean is over height and width only: each channel has one, over the batch too.": (1, 2),
-    }
-    others = {  # from activations, mean, variance and momentum
-        "The two are in the wrong order: the mean first.": lambda *case: right(*case)[::-1],
-        "These are the last batch's own mean and variance: nothing of the old values is kept.": (
-            lambda x, *_: (x[-1].mean(PLACES), x[-1].var(PLACES))
-        ),
-        "These are the mean and variance of all activations: nothing of the old values is kept.": (
-            lambda x, *_: (x.mean((0, 1, 2, 3)), x.var((0, 1, 2, 3)))
-        ),
-        "The statistics do not move: they are returned as they came.": lambda x, mean, variance, m: (mean, variance),
-        "You begin with a mean of 0 and a variance of 1: begin with mean and variance.": (
-            lambda x, mean, variance, m: right(x, 0 * mean, 0 * variance + 1, m)
-        ),
-        "You begin with a mean and a variance of 0: begin with mean and variance.": (
-            lambda x, mean, variance, m: right(x, 0 * mean, 0 * variance, m)
-        ),
-        "The first batch replaces the old values: it moves them, as each batch does.": (
-            lambda x, mean, variance, m: right(x[1:], x[0].mean(PLACES), x[0].var(PLACES), m)
-        ),
-        "The mean is right. The variance is as it came: it moves as the mean does.": (
-            lambda x, mean, variance, m: (right(x, mean, variance, m)[0], variance)
-        ),
-    }
-    wrong_spreads = {
-        "The standard deviation stands for the variance, which is its square.": lambda x, mean: x.std(PLACES),
-        "You divide by n − 1 in the variance: Keras divides by n.": lambda x, mean: x.var(PLACES, ddof=1),
-        "The variance is around the moving mean: take it around the batch's own.": (
-            lambda x, mean: ((x - mean) ** 2).mean(PLACES)
-        ),
-        "You take the mean of the squares: subtract the square of the batch's mean.": (
-            lambda x, mean: (x**2).mean(PLACES)
-        ),
-        "The variance is one for all channels.": lambda x, mean: x.var(),
-    }
-    mistakes = {
-        "The momentum is on the wrong side: it is the share of the old value that is kept.": _moved(
-            share=lambda momentum: 1 - momentum
-        )
-    }
-    mistakes |= _positional(others)
-    mistakes |= {text: _moved(steps=steps) for text, steps in wrong_steps.items()}
-    mistakes |= {
-        text: _moved(lambda x, axis=axis: x.mean(axis), lambda x, mean, axis=axis: x.var(axis))
-        for text, axis in wrong_axes.items()
-    }
-    mistakes |= {f"The mean is right. {text}": _moved(spread=spread) for text, spread in wrong_spreads.items()}
-    compare(answer, right, cases, mistakes)
+
+    def outcomes(activations, mean, variance, momentum):
+        def moved(
+            steps=activations,
+            mean=mean,
+            variance=variance,
+            kept=momentum,
+            over=PLACES,
+            spread=lambda x, _: x.var(PLACES),
+        ):
+            """Moving statistics; the mean is taken over these axes, and `spread` sees the moving mean too."""
+            for batch in steps:
+                variance = kept * variance + (1 - kept) * spread(batch, mean)
+                mean = kept * mean + (1 - kept) * batch.mean(over)
+            return mean, variance
+
+        def moved_over(axes):
+            return moved(over=axes, spread=lambda x, _: x.var(axes))
+
+        def own(x, axes=PLACES):
+            return x.mean(axes), x.var(axes)
+
+        right = moved()
+        return {
+            "": right,
+            "The momentum is on the wrong side: it is the share of the old value that is kept.": (
+                moved(kept=1 - momentum)
+            ),
+            "The two are in the wrong order: the mean first.": right[::-1],
+            "These are the last batch's own mean and variance: nothing of the old values is kept.": (
+                own(activations[-1])
+            ),
+            "These are the mean and variance of all activations: nothing of the old values is kept.": (
+                own(activations, (0, 1, 2, 3))
+            ),
+            "The statistics do not move: they are returned as they came.": (mean, variance),
+            "You begin with a mean of 0 and a variance of 1: begin with mean and variance.": (
+                moved(mean=0 * mean, variance=0 * variance + 1)
+            ),
+            "You begin with a mean and a variance of 0: begin with mean and variance.": (
+                moved(mean=0 * mean, variance=0 * variance)
+            ),
+            "The first batch replaces the old values: it moves them, as each batch does.": (
+                moved(activations[1:], *own(activations[0]))
+            ),
+            "The mean is right. The variance is as it came: it moves as the mean does.": (right[0], variance),
+            "Only the last step has an effect: go on from what the step before left.": moved(activations[-1:]),
+            "Only the first step is taken: all of them, one after the other.": moved(activations[:1]),
+            "All steps are taken together as one batch: each moves the statistics.": (
+                moved([np.concatenate(activations)])
+            ),
+            "One number stands for all channels: take the mean over the batch, height and width only.": (
+                moved_over(None)
+            ),
+            "The mean is over the batch only: each channel has one, over height and width too.": moved_over(0),
+            "The mean is over height and width only: each channel has one, over the batch too.": moved_over((1, 2)),
+            "The mean is right. The standard deviation stands for the variance, which is its square.": (
+                moved(spread=lambda x, _: x.std(PLACES))
+            ),
+            "The mean is right. You divide by n − 1 in the variance: Keras divides by n.": (
+                moved(spread=lambda x, _: x.var(PLACES, ddof=1))
+            ),
+            "The mean is right. The variance is around the moving mean: take it around the batch's own.": (
+                moved(spread=lambda x, moving: ((x - moving) ** 2).mean(PLACES))
+            ),
+            "The mean is right. You take the mean of the squares: subtract the square of the batch's mean.": (
+                moved(spread=lambda x, _: (x**2).mean(PLACES))
+            ),
+            "The mean is right. The variance is one for all channels.": moved(spread=lambda x, _: x.var()),
+        }
+
+    judge(answer, outcomes, cases)
 
 
 def _as_it_is(x: np.ndarray) -> np.ndarray:
@@ -217,71 +210,68 @@ def _nearness(new: np.ndarray, means: np.ndarray) -> np.ndarray:
     return -np.linalg.norm(new[:, None] - means, axis=2)
 
 
-def _nearest(of=_unit, gather=np.mean, of_means=_unit, of_new=_unit, compared=_dot, pick=lambda s: s.argmax(1)):
-    """The class for each new vector; `of`, `of_means` and `of_new` scale the features, the means and new vectors."""
+SIMILARITIES = "These are the similarities: return the class with the largest."
 
-    def classes(features, labels, new):
+
+def _nearest_classes(features: np.ndarray, labels: np.ndarray, new: np.ndarray) -> dict:
+    """The classes of the new vectors, and what comes out by diagnosis."""
+
+    def nearest(of=_unit, gather=np.mean, of_means=_unit, of_new=_unit, compared=_dot, pick=lambda s: s.argmax(1)):
+        """`of`, `of_means` and `of_new` scale the features, the means and the new vectors."""
         means = [gather(of(features)[labels == label], axis=0) for label in range(labels.max() + 1)]
         return pick(compared(of_new(new), of_means(np.stack(means))))
 
-    return classes
-
-
-def _nearest_image(features: np.ndarray, labels: np.ndarray, new: np.ndarray) -> np.ndarray:
-    return (_unit(new) @ _unit(features).T).argmax(axis=1)
-
-
-def _in_order_of_occurrence(features: np.ndarray, labels: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The right classes, numbered by where each first occurs among the labels."""
-    return np.argsort(list(dict.fromkeys(labels.tolist())))[NEAREST[""](features, labels, new)]
-
-
-NEAREST = {  # diagnosis, none for what is asked for
-    "": _nearest(),
-    "The features are not scaled before the mean, so that long vectors count for more.": _nearest(of=_as_it_is),
-    "The means are not scaled to length 1, so that the class with the longest has an advantage.": _nearest(
-        of_means=_as_it_is
-    ),
-    "Neither the features nor the means are scaled: this is a dot product, not the cosine similarity.": _nearest(
-        of=_as_it_is, of_means=_as_it_is
-    ),
-    "These are sums, not scaled to length 1: a class with many images has an advantage.": _nearest(
-        gather=np.sum, of_means=_as_it_is
-    ),
-    "You take the distance of vectors that are not scaled: the cosine similarity does not depend on lengths.": _nearest(
-        _as_it_is, np.mean, _as_it_is, _as_it_is, _nearness
-    ),
-    "You take the distance to means that are not scaled to length 1.": _nearest(of_means=_as_it_is, compared=_nearness),
-    "You take the distance from new vectors that are not scaled to length 1, to means that are not either.": _nearest(
-        of_means=_as_it_is, of_new=_as_it_is, compared=_nearness
-    ),
-    "This is the class of the nearest single image: compare with the mean of each class.": (
-        lambda features, labels, new: labels[_nearest_image(features, labels, new)]
-    ),
-    "This is the place of the nearest single image: return the class whose mean is nearest.": _nearest_image,
-    "The features are scaled column by column: each image's vector has a length.": _nearest(of=partial(_unit, axis=0)),
-    "You divide by the sum of the absolute values: the length is the square root of the sum of the squares.": _nearest(
-        of=partial(_unit, order=1), of_means=partial(_unit, order=1)
-    ),
-    "The classes are numbered in the order in which they first occur: return the labels.": _in_order_of_occurrence,
-    "This is the class with the smallest similarity: take the largest.": _nearest(pick=lambda s: s.argmin(1)),
-    "These are the similarities: return the class with the largest.": _nearest(pick=_as_it_is),
-    "This is the largest similarity: return its class.": _nearest(pick=lambda s: s.max(1)),
-    "This is the new image that is most similar to each class: return a class for each new image.": _nearest(
-        pick=lambda s: s.argmax(0)
-    ),
-}
+    right, nearest_image = nearest(), (_unit(new) @ _unit(features).T).argmax(axis=1)
+    as_they_occur = list(dict.fromkeys(labels.tolist()))
+    return {
+        "": right,
+        "The features are not scaled before the mean, so that long vectors count for more.": nearest(of=_as_it_is),
+        "The means are not scaled to length 1, so that the class with the longest has an advantage.": (
+            nearest(of_means=_as_it_is)
+        ),
+        "Neither the features nor the means are scaled: this is a dot product, not the cosine similarity.": (
+            nearest(of=_as_it_is, of_means=_as_it_is)
+        ),
+        "These are sums, not scaled to length 1: a class with many images has an advantage.": (
+            nearest(gather=np.sum, of_means=_as_it_is)
+        ),
+        "You take the distance of vectors that are not scaled: the cosine similarity does not depend on lengths.": (
+            nearest(_as_it_is, np.mean, _as_it_is, _as_it_is, _nearness)
+        ),
+        "You take the distance to means that are not scaled to length 1.": (
+            nearest(of_means=_as_it_is, compared=_nearness)
+        ),
+        "You take the distance from new vectors that are not scaled to length 1, to means that are not either.": (
+            nearest(of_means=_as_it_is, of_new=_as_it_is, compared=_nearness)
+        ),
+        "This is the class of the nearest single image: compare with the mean of each class.": labels[nearest_image],
+        "This is the place of the nearest single image: return the class whose mean is nearest.": nearest_image,
+        "The features are scaled column by column: each image's vector has a length.": (
+            nearest(of=partial(_unit, axis=0))
+        ),
+        "You divide by the sum of the absolute values: the length is the square root of the sum of the squares.": (
+            nearest(of=partial(_unit, order=1), of_means=partial(_unit, order=1))
+        ),
+        "The classes are numbered in the order in which they first occur: return the labels.": (
+            np.argsort(as_they_occur)[right]
+        ),
+        "This is the class with the smallest similarity: take the largest.": nearest(pick=lambda s: s.argmin(1)),
+        SIMILARITIES: nearest(pick=_as_it_is),
+        "This is the largest similarity: return its class.": nearest(pick=lambda s: s.max(1)),
+        "This is the new image that is most similar to each class: return a class for each new image.": (
+            nearest(pick=lambda s: s.argmax(0))
+        ),
+    }
 
 
 @exercise
 def nearest_class(answer) -> None:
     rng = np.random.default_rng()
-    cases = [_drawn_features(rng, classes) for classes in (4, 3, 5)]
-    compare(answer, NEAREST[""], cases, {text: make for text, make in NEAREST.items() if text})
+    judge(answer, _nearest_classes, [_drawn_features(rng, classes) for classes in (4, 3, 5)])
 
 
 def _drawn_features(rng: np.random.Generator, classes: int) -> dict:
-    """Features for which each way in `NEAREST` gives other numbers, and no two similarities are nearly the same."""
+    """Features for which each mistake gives other numbers, and no two similarities are nearly the same."""
     while True:
         counts = rng.permutation(np.arange(3, 3 + 4 * classes, 4))
         labels = rng.permutation(np.repeat(np.arange(classes), counts))
@@ -290,9 +280,10 @@ def _drawn_features(rng: np.random.Generator, classes: int) -> dict:
         noise = rng.normal(size=(len(labels), 5)) * rng.uniform(0.5, 2, size=classes)[labels][:, None]
         features = (centres[labels] + noise) * rng.uniform(0.2, 3, size=(len(labels), 1))
         new = rng.normal(size=(60, 5)) * rng.uniform(0.2, 4, size=(60, 1))
-        ranked = np.sort(_nearest(pick=_as_it_is)(features, labels, new), axis=1)
-        results = {tuple(make(features, labels, new).ravel().tolist()) for make in NEAREST.values()}
-        if len(results) == len(NEAREST) and (ranked[:, -1] - ranked[:, -2]).min() > 1e-4:
+        outcomes = _nearest_classes(features, labels, new)
+        ranked = np.sort(outcomes[SIMILARITIES], axis=1)
+        different = {tuple(outcome.ravel().tolist()) for outcome in outcomes.values()}
+        if len(different) == len(outcomes) and (ranked[:, -1] - ranked[:, -2]).min() > 1e-4:
             return {"features": features, "labels": labels, "new": new}
 
 
@@ -310,65 +301,57 @@ def cam(answer) -> None:
     rng = np.random.default_rng()
     # As many classes as channels, so that a row of the kernel is told from a column
     cases = [_drawn_maps(rng, *shape) for shape in ((4, 5, 6, 6), (3, 2, 5, 5), (6, 5, 7, 7))]
-    wrong_scales = {  # from the weighted sum
-        "The ReLU is missing: negative values become 0.": lambda x: x / x.max(),
-        "The ReLU is missing, and the largest absolute value is 1: negative values become 0.": (
-            lambda x: x / np.abs(x).max()
-        ),
-        "This goes from the smallest value, as 0, to the largest: negative values become 0 instead.": (
-            lambda x: (x - x.min()) / (x.max() - x.min())
-        ),
-        "You take absolute values: what speaks against the class becomes 0.": lambda x: np.abs(x) / np.abs(x).max(),
-        "Negative values become 0, but the largest is not 1: divide by it.": _relu,
-        "You divide by the sum: the largest is to be 1.": lambda x: _relu(x) / _relu(x).sum(),
-        "You divide by the largest absolute value before the ReLU: the largest that is left is to be 1.": (
-            lambda x: _relu(x) / np.abs(x).max()
-        ),
-        "This is the weighted sum alone: negative values become 0, and the largest is to be 1.": lambda x: x,
-        "The sign is wrong: this is what speaks against the class.": lambda x: _scaled(-x),
-        "Height and width have changed places.": lambda x: _scaled(x).T,
-        "This is the score of the class, one number: keep height and width.": np.mean,
-    }
-    wrong_weights = {  # of the channels, from the maps, the kernel and the label
-        "Channels with a negative weight are left out: they are subtracted, and the ReLU comes after the sum.": (
-            lambda maps, kernel, label: _relu(kernel[:, label])
-        ),
-        "The weights lose their sign: a channel with a negative weight speaks against the class.": (
-            lambda maps, kernel, label: np.abs(kernel[:, label])
-        ),
-        "The weights are a row of the kernel: a class has a column.": lambda maps, kernel, label: kernel[label],
-        "The map is that of the class with the highest score: make it for label.": (
-            lambda maps, kernel, label: kernel[:, (maps.mean((0, 1)) @ kernel).argmax()]
-        ),
-        "The map is that of class 0: make it for label.": lambda maps, kernel, label: kernel[:, 0],
-        "The map is that of the class before: classes begin with 0.": lambda maps, kernel, label: kernel[:, label - 1],
-        "The map is of all classes together: only the weights of label count.": (
-            lambda maps, kernel, label: kernel.sum(axis=1)
-        ),
-        "The channels are not weighted: each counts by its weight for the class.": (
-            lambda maps, kernel, label: np.ones(len(kernel))
-        ),
-        "The weights are multiplied by the channels' means: the gradient does not depend on the maps.": (
-            lambda maps, kernel, label: kernel[:, label] * maps.mean((0, 1))
-        ),
-        "There is a map for each channel: sum over the channels.": lambda maps, kernel, label: np.diag(
-            kernel[:, label]
-        ),
-        "There is a map for each class: return that of label.": lambda maps, kernel, label: kernel,
-    }
 
     def right(maps, kernel, label):
         return _scaled(maps @ kernel[:, label])
 
-    mistakes = {
-        text: lambda maps, kernel, label, change=change: change(maps @ kernel[:, label])
-        for text, change in wrong_scales.items()
-    } | {
-        text: lambda maps, kernel, label, weights=weights: _scaled(maps @ weights(maps, kernel, label))
-        for text, weights in wrong_weights.items()
-    }
-    compare(answer, right, cases, mistakes)
-    compare(answer, right, [_drawn_maps(rng, *shape) for shape in ((3, 4, 7, 5), (4, 4, 5, 8))], {})
+    def outcomes(maps, kernel, label):
+        def weighted(weights):
+            return _scaled(maps @ weights)
+
+        own, means = kernel[:, label], maps.mean((0, 1))
+        x = maps @ own
+        return {
+            "": right(maps, kernel, label),
+            "The ReLU is missing: negative values become 0.": x / x.max(),
+            "The ReLU is missing, and the largest absolute value is 1: negative values become 0.": x / np.abs(x).max(),
+            "This goes from the smallest value, as 0, to the largest: negative values become 0 instead.": (
+                (x - x.min()) / (x.max() - x.min())
+            ),
+            "You take absolute values: what speaks against the class becomes 0.": np.abs(x) / np.abs(x).max(),
+            "Negative values become 0, but the largest is not 1: divide by it.": _relu(x),
+            "You divide by the sum: the largest is to be 1.": _relu(x) / _relu(x).sum(),
+            "You divide by the largest absolute value before the ReLU: the largest that is left is to be 1.": (
+                _relu(x) / np.abs(x).max()
+            ),
+            "This is the weighted sum alone: negative values become 0, and the largest is to be 1.": x,
+            "The sign is wrong: this is what speaks against the class.": _scaled(-x),
+            "Height and width have changed places.": _scaled(x).T,
+            "This is the score of the class, one number: keep height and width.": x.mean(),
+            "Channels with a negative weight are left out: they are subtracted, and the ReLU comes after the sum.": (
+                weighted(_relu(own))
+            ),
+            "The weights lose their sign: a channel with a negative weight speaks against the class.": (
+                weighted(np.abs(own))
+            ),
+            "The weights are a row of the kernel: a class has a column.": weighted(kernel[label]),
+            "The map is that of the class with the highest score: make it for label.": (
+                weighted(kernel[:, (means @ kernel).argmax()])
+            ),
+            "The map is that of class 0: make it for label.": weighted(kernel[:, 0]),
+            "The map is that of the class before: classes begin with 0.": weighted(kernel[:, label - 1]),
+            "The map is of all classes together: only the weights of label count.": weighted(kernel.sum(axis=1)),
+            "The channels are not weighted: each counts by its weight for the class.": weighted(np.ones(len(kernel))),
+            "The weights are multiplied by the channels' means: the gradient does not depend on the maps.": (
+                weighted(own * means)
+            ),
+            "There is a map for each channel: sum over the channels.": weighted(np.diag(own)),
+            "There is a map for each class: return that of label.": weighted(kernel),
+        }
+
+    judge(answer, outcomes, cases)
+    oblong = [_drawn_maps(rng, *shape) for shape in ((3, 4, 7, 5), (4, 4, 5, 8))]
+    judge(answer, lambda **case: {"": right(**case)}, oblong)
 
     against = _drawn_maps(rng, 3, 4, 6, 5)
     against["maps"] += 0.1  # so that the largest value is below 0, and dividing by that gives no NaN
@@ -490,30 +473,25 @@ def _check_unfrozen(base, found: Mapping[str, set]) -> None:
 
 def _check_number(base, results: Mapping) -> None:
     """Raise a `Mistake` unless the number is right for each name."""
-    total = base.count_params()
-    train = {name: _chosen(base, name) for name in results}
-    upper = {name: base.layers[base.layers.index(base.get_layer(name)) :] for name in results}
-    wrong_numbers = {  # from the layers that train, and all layers from the one called name on
-        "These are all parameters of base: return how many are trainable.": lambda train, upper: total,
-        "These are the parameters that are not trainable.": lambda train, upper: total - _trainable(train),
-        "This is the number of arrays: count the parameters in them.": (
-            lambda train, upper: sum(len(layer.weights) for layer in train)
-        ),
-        "This is the number of trainable layers: count their parameters.": lambda train, upper: len(train),
-        "You count batch normalisation too, which stays frozen.": (
-            lambda train, upper: sum(layer.count_params() for layer in upper)
-        ),
-        "You count gamma and beta of batch normalisation too, which stay frozen.": (
-            lambda train, upper: _trainable(upper)
-        ),
-        "The biases are missing in the number.": lambda train, upper: _size(layer.kernel for layer in train),
-        "You return 0: count after you have unfrozen the layers.": lambda train, upper: 0,
-        "You count before the last layers are frozen or unfrozen: these are all trainable parameters that base could "
-        "have.": lambda train, upper: _trainable(base.layers),
-    }
-    mistakes = {text: lambda name, make=make: make(train[name], upper[name]) for text, make in wrong_numbers.items()}
-    cases = [{"name": name} for name in results]
-    compare(lambda name: results[name], lambda name: _trainable(train[name]), cases, mistakes)
+
+    def outcomes(name):
+        train, upper = _chosen(base, name), base.layers[base.layers.index(base.get_layer(name)) :]
+        total, right = base.count_params(), _trainable(train)
+        return {
+            "": right,
+            "These are all parameters of base: return how many are trainable.": total,
+            "These are the parameters that are not trainable.": total - right,
+            "This is the number of arrays: count the parameters in them.": sum(len(layer.weights) for layer in train),
+            "This is the number of trainable layers: count their parameters.": len(train),
+            "You count batch normalisation too, which stays frozen.": sum(layer.count_params() for layer in upper),
+            "You count gamma and beta of batch normalisation too, which stay frozen.": _trainable(upper),
+            "The biases are missing in the number.": _size(layer.kernel for layer in train),
+            "You return 0: count after you have unfrozen the layers.": 0,
+            "You count before the last layers are frozen or unfrozen: these are all trainable parameters that base "
+            "could have.": _trainable(base.layers),
+        }
+
+    judge(lambda name: results[name], outcomes, [{"name": name} for name in results])
 
 
 def _drawn_base(rng: np.random.Generator):

@@ -1,13 +1,13 @@
 """The exercises of notebook 06, beyond classification: each checker is named like its exercise."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from types import SimpleNamespace
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
-from .engine import Mistake, call, compare, exercise, numbers, second_wrong
-from .notebook_04 import _computed, _in_either, _is_right, _model, _parts, _positional, _randomised, _shape, _stepped
+from .engine import Mistake, call, exercise, in_either, judge, numbers
+from .keras_blocks import computed, is_right, kernel_shape, model_of, parts_of, randomised, stepped
 
 
 def _refuse_nan(answer, case: Mapping, diagnosis: str) -> None:
@@ -27,58 +27,52 @@ def prediction_map(answer) -> None:
         sides = {"side": (kernel + more) * stride, "trained": kernel * stride}
         cases.append(sides | {"stride": stride, "channels": channels, "units": units})
 
-    def of(make):
-        """From the arguments, the side m of the map that the convolution reads and that of the kernel, k."""
-        return lambda **c: make(SimpleNamespace(**c, m=c["side"] // c["stride"], k=c["trained"] // c["stride"]))
+    def outcomes(side, trained, stride, channels, units):
+        read, kernel = side // stride, trained // stride  # the sides of the map that is read, and of the kernel
+        right = places, parameters = read - kernel + 1, (kernel**2 * channels + 1) * units
+        wrong_sides = {
+            "These are the steps from the first place to the last: count the first place too.": places - 1,
+            "You lay the windows side by side: there is one every stride pixels.": side // trained,
+            "The stride has no effect: there is a window every stride pixels.": side - trained + 1,
+            "This is the map that the new convolution reads: without padding it leaves a smaller one.": read,
+            "The new kernel is trained/stride on a side, not trained.": read - trained + 1,
+            "This is the number of places in the map: return its side.": places**2,
+        }
+        wrong_parameters = {
+            "The biases are missing: one for each unit.": parameters - units,
+            "There is one bias for each unit, not one in all.": parameters - units + 1,
+            "The weights are counted once for each place: all places share them.": places**2 * parameters,
+            "The kernel is 1×1: the dense layer reads places as well as channels.": (channels + 1) * units,
+            "You count one side of the kernel: take the square.": (kernel * channels + 1) * units,
+            "The kernel is as large as the image, not as its map.": (trained**2 * channels + 1) * units,
+            "The kernel is as large as the new map: it stays as it was.": (read**2 * channels + 1) * units,
+            "The kernel has one slice: there is one for each channel.": (kernel**2 + 1) * units,
+            "These are the parameters of one unit.": parameters / units,
+        }
+        said = "The side is right.", "The number of parameters is right."
+        return {
+            "": right,
+            "The two numbers are in the wrong order: the side first.": right[::-1],
+            "This is the sum of both: return two numbers.": sum(right),
+        } | in_either(right, wrong_sides, wrong_parameters, said)
 
-    def pair(c):
-        return c.m - c.k + 1, (c.k**2 * c.channels + 1) * c.units
-
-    wrong_sides = {
-        "These are the steps from the first place to the last: count the first place too.": lambda c: c.m - c.k,
-        "You lay the windows side by side: there is one every stride pixels.": lambda c: c.side // c.trained,
-        "The stride has no effect: there is a window every stride pixels.": lambda c: c.side - c.trained + 1,
-        "This is the map that the new convolution reads: without padding it leaves a smaller one.": lambda c: c.m,
-        "The new kernel is trained/stride on a side, not trained.": lambda c: c.m - c.trained + 1,
-        "This is the number of places in the map: return its side.": lambda c: (c.m - c.k + 1) ** 2,
-    }
-    wrong_parameters = {
-        "The biases are missing: one for each unit.": lambda c: pair(c)[1] - c.units,
-        "There is one bias for each unit, not one in all.": lambda c: pair(c)[1] - c.units + 1,
-        "The weights are counted once for each place: all places share them.": lambda c: pair(c)[0] ** 2 * pair(c)[1],
-        "The kernel is 1×1: the dense layer reads places as well as channels.": lambda c: (c.channels + 1) * c.units,
-        "You count one side of the kernel: take the square.": lambda c: (c.k * c.channels + 1) * c.units,
-        "The kernel is as large as the image, not as its map.": lambda c: (c.trained**2 * c.channels + 1) * c.units,
-        "The kernel is as large as the new map: it stays as it was.": lambda c: (c.m**2 * c.channels + 1) * c.units,
-        "The kernel has one slice: there is one for each channel.": lambda c: (c.k**2 + 1) * c.units,
-        "These are the parameters of one unit.": lambda c: pair(c)[1] / c.units,
-    }
-    right, names = of(pair), ("The side is", "The number of parameters is")
-    both = {
-        "The two numbers are in the wrong order: the side first.": of(lambda c: pair(c)[::-1]),
-        "This is the sum of both: return two numbers.": of(lambda c: sum(pair(c))),
-    }
-    compare(answer, right, cases, both | _in_either(of, right, names, wrong_sides, wrong_parameters))
+    judge(answer, outcomes, cases)
     one_place = {"side": 12, "trained": 12, "stride": 4, "channels": 5, "units": 3}
-    compare(answer, right, [one_place, one_place | {"trained": 4}], {})
+    judge(answer, lambda **case: {"": outcomes(**case)[""]}, [one_place, one_place | {"trained": 4}])
 
 
-def _iou(
-    clip=lambda wide, high: np.maximum(wide, 0) * np.maximum(high, 0),
-    share=lambda both, a, b: both / (a + b - both),
-    read=lambda boxes: boxes,
-    one=0,
-) -> Callable:
-    """All IoUs, with another intersection, quotient or meaning of the numbers, or so many pixels more on a side."""
+def _overlaps(a, b, clip=lambda wide, high: np.maximum(wide, 0) * np.maximum(high, 0), one=0) -> tuple:
+    """All intersections and the areas of a and b, with another way to clip, or so many pixels more on a side."""
+    (left, top, right, bottom), others = a.T[..., None], b.T
+    wide = np.minimum(right, others[2]) - np.maximum(left, others[0]) + one
+    high = np.minimum(bottom, others[3]) - np.maximum(top, others[1]) + one
+    area = (others[2] - others[0] + one) * (others[3] - others[1] + one)
+    return clip(wide, high), (right - left + one) * (bottom - top + one), area
 
-    def all_pairs(a, b):
-        (left, top, right, bottom), others = read(a).T[..., None], read(b).T
-        wide = np.minimum(right, others[2]) - np.maximum(left, others[0]) + one
-        high = np.minimum(bottom, others[3]) - np.maximum(top, others[1]) + one
-        area = (others[2] - others[0] + one) * (others[3] - others[1] + one)
-        return share(clip(wide, high), (right - left + one) * (bottom - top + one), area)
 
-    return all_pairs
+def _iou(a, b, **changes) -> np.ndarray:
+    both, area_a, area_b = _overlaps(a, b, **changes)
+    return both / (area_a + area_b - both)
 
 
 def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -94,38 +88,44 @@ def box_iou(answer) -> None:
     a = np.array([[0.0, 1, 4, 4], [6, 0, 9, 3]])
     b = np.array([[2.0, 2, 5, 7], [4, 1, 5, 5], [7, 6, 12, 9], [1, 5, 3, 6.5], [8, 1, 9.5, 2]])
     cases = [{"a": np.concatenate([a, _boxes(rng, n)]), "b": np.concatenate([b, _boxes(rng, n)])} for n in (1, 3)]
-    right = _iou()
-    wrong_shares = {
-        "You divide by the sum of the areas: the union has the intersection only once.": lambda i, a, b: i / (a + b),
-        "You divide by the area of the smaller box: divide by the union.": lambda i, a, b: i / np.minimum(a, b),
-        "You divide by the area of the larger box: divide by the union.": lambda i, a, b: i / np.maximum(a, b),
-        "You divide by the area of the box in a: divide by the union.": lambda i, a, b: i / a,
-        "You divide by the area of the box in b: divide by the union.": lambda i, a, b: i / b,
-        "These are the intersections: divide them by the unions.": lambda i, a, b: i,
-        "These are the unions: divide the intersections by them.": lambda i, a, b: a + b - i,
-    }
-    compare(
-        answer,
-        right,
-        cases,
-        {text: _iou(share=share) for text, share in wrong_shares.items()}
-        | {
-            "The result is transposed: a row for each box of a.": lambda a, b: right(a, b).T,
+
+    def with_edges(boxes):
+        """The edges of boxes whose last two numbers are width and height."""
+        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+    def outcomes(a, b):
+        both, area_a, area_b = _overlaps(a, b)
+        union = area_a + area_b - both
+        right = both / union
+        return {
+            "": right,
+            "You divide by the sum of the areas: the union has the intersection only once.": both / (area_a + area_b),
+            "You divide by the area of the smaller box: divide by the union.": both / np.minimum(area_a, area_b),
+            "You divide by the area of the larger box: divide by the union.": both / np.maximum(area_a, area_b),
+            "You divide by the area of the box in a: divide by the union.": both / area_a,
+            "You divide by the area of the box in b: divide by the union.": both / area_b,
+            "These are the intersections: divide them by the unions.": both,
+            "These are the unions: divide the intersections by them.": union,
+            "The result is transposed: a row for each box of a.": right.T,
             "Where two boxes lie apart in both directions, two negative sides have a positive product: clip each at 0 "
-            "before you multiply.": _iou(clip=lambda wide, high: np.maximum(wide * high, 0)),
-            "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": _iou(clip=operator.mul),
-            "The last two numbers of a box are its right and bottom edge: you take them as width and height.": _iou(
-                read=lambda boxes: np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+            "before you multiply.": _iou(a, b, clip=lambda wide, high: np.maximum(wide * high, 0)),
+            "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": (
+                _iou(a, b, clip=operator.mul)
             ),
-            "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": _iou(one=1),
-        },
-    )
-    compare(answer, right, [{"a": _boxes(rng, n), "b": _boxes(rng, m)} for n, m in ((1, 5), (4, 1), (3, 3))], {})
+            "The last two numbers of a box are its right and bottom edge: you take them as width and height.": (
+                _iou(with_edges(a), with_edges(b))
+            ),
+            "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": _iou(a, b, one=1),
+        }
+
+    judge(answer, outcomes, cases)
+    few = [{"a": _boxes(rng, n), "b": _boxes(rng, m)} for n, m in ((1, 5), (4, 1), (3, 3))]
+    judge(answer, lambda a, b: {"": _iou(a, b)}, few)
     # A box without area, in another, beside it and on itself
     flat = {"a": np.array([[1.0, 1, 4, 1], [2, 2, 2, 2]]), "b": np.array([[2.0, 2, 2, 2], [0, 0, 5, 5], [1, 1, 4, 1]])}
     _refuse_nan(answer, flat, "Two boxes without area have a union without area, and 0/0 is NaN: they have 0.")
     with np.errstate(all="ignore"):
-        compare(answer, lambda a, b: np.zeros((2, 3)), [flat], {})
+        judge(answer, lambda a, b: {"": np.zeros((2, 3))}, [flat])
 
 
 def _ious(matrix: np.ndarray) -> np.ndarray:
@@ -143,32 +143,33 @@ def mean_iou(answer) -> None:
     def right(matrix):
         return matrix.trace() / matrix.sum(), np.nanmean(_ious(matrix))
 
-    def of(make):
-        """From the pixels that are right, those of each true class and those of each predicted class."""
-        return lambda matrix: make(matrix.diagonal(), matrix.sum(1), matrix.sum(0))
+    def outcomes(matrix):
+        hit, true, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        union = true + predicted - hit
+        wrong_accuracies = {
+            "The pixel accuracy is no mean over classes: each pixel counts the same.": (hit / true).mean(),
+            "This is the share of wrong pixels, not the accuracy.": 1 - hit.sum() / true.sum(),
+            "This is the number of right pixels: divide by that of all.": hit.sum(),
+        }
+        wrong_means = {
+            "You divide by the true pixels, for the recall: divide by the union.": (hit / true).mean(),
+            "You divide by the predicted pixels, for the precision: take the union.": (hit / predicted).mean(),
+            "The right pixels are in the union twice: subtract them once.": (hit / (true + predicted)).mean(),
+            "The right pixels are subtracted twice.": (hit / (union - hit)).mean(),
+            "Classes are weighted by their pixels: here each counts the same.": (
+                (true * hit / union).sum() / true.sum()
+            ),
+            "You add up the classes before you divide: take the mean of the quotients.": hit.sum() / union.sum(),
+            "The first class is left out.": (hit / union)[1:].mean(),
+            "There is a value for each class: return their mean.": hit / union,
+        }
+        both = right(matrix)
+        return {
+            "": both,
+            "The two numbers are in the wrong order: the pixel accuracy first.": both[::-1],
+        } | in_either(both, wrong_accuracies, wrong_means, ("The pixel accuracy is right.", "The mean is right."))
 
-    wrong_accuracies = {
-        "The pixel accuracy is no mean over classes: each pixel counts the same.": lambda hit, t, p: (hit / t).mean(),
-        "This is the share of wrong pixels, not the accuracy.": lambda hit, t, p: 1 - hit.sum() / t.sum(),
-        "This is the number of right pixels: divide by that of all.": lambda hit, t, p: hit.sum(),
-    }
-    wrong_means = {
-        "You divide by the true pixels, for the recall: divide by the union.": lambda hit, t, p: (hit / t).mean(),
-        "You divide by the predicted pixels, for the precision: take the union.": lambda hit, t, p: (hit / p).mean(),
-        "The right pixels are in the union twice: subtract them once.": lambda hit, t, p: (hit / (t + p)).mean(),
-        "The right pixels are subtracted twice.": lambda hit, t, p: (hit / (t + p - 2 * hit)).mean(),
-        "Classes are weighted by their pixels: here each counts the same.": lambda hit, t, p: (
-            (t * hit / (t + p - hit)).sum() / t.sum()
-        ),
-        "You add up the classes before you divide: take the mean of the quotients.": lambda hit, t, p: (
-            hit.sum() / (t + p - hit).sum()
-        ),
-        "The first class is left out.": lambda hit, t, p: (hit / (t + p - hit))[1:].mean(),
-        "There is a value for each class: return their mean.": lambda hit, t, p: hit / (t + p - hit),
-    }
-    swapped = {"The two numbers are in the wrong order: the pixel accuracy first.": lambda matrix: right(matrix)[::-1]}
-    mistakes = _in_either(of, right, ("The pixel accuracy is", "The mean is"), wrong_accuracies, wrong_means)
-    compare(answer, right, [{"matrix": matrix} for matrix in full], swapped | mistakes)
+    judge(answer, outcomes, [{"matrix": matrix} for matrix in full])
     # One class is neither there nor predicted, another is not there, and two are never predicted
     cases = []
     for absent, unseen, *missed in (rng.permutation(6)[:4], (5, 0, 2, 3)):
@@ -176,18 +177,21 @@ def mean_iou(answer) -> None:
         matrix[[absent, unseen]] = matrix[:, [absent, *missed]] = 0
         cases.append({"matrix": matrix})
         _refuse_nan(answer, cases[-1], "A class that is neither there nor predicted has 0/0, or NaN: leave it out.")
-    wrong_choices = {
-        "A class neither there nor predicted counts as 0: leave it out.": lambda m: np.nan_to_num(_ious(m)),
-        "A class neither there nor predicted counts as 1: leave it out.": lambda m: np.nan_to_num(_ious(m), nan=1),
-        "A class that is predicted but not there is left out: it counts as 0.": lambda m: _ious(m)[m.sum(1) > 0],
-        "A class that is there but never predicted is left out: it counts as 0.": lambda m: _ious(m)[m.sum(0) > 0],
-        "A class of which no pixel is right is left out: it counts as 0.": lambda m: _ious(m)[m.diagonal() > 0],
-    }
-    mistakes = {
-        text: second_wrong(right, lambda matrix, make=make: make(matrix).mean()) for text, make in wrong_choices.items()
-    }
+
+    def with_absent(matrix):
+        accuracy, mean = right(matrix)
+        ious, hit, true, predicted = _ious(matrix), matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        wrong_choices = {
+            "A class neither there nor predicted counts as 0: leave it out.": np.nan_to_num(ious),
+            "A class neither there nor predicted counts as 1: leave it out.": np.nan_to_num(ious, nan=1),
+            "A class that is predicted but not there is left out: it counts as 0.": ious[true > 0],
+            "A class that is there but never predicted is left out: it counts as 0.": ious[predicted > 0],
+            "A class of which no pixel is right is left out: it counts as 0.": ious[hit > 0],
+        }
+        return {"": (accuracy, mean)} | {text: (accuracy, chosen.mean()) for text, chosen in wrong_choices.items()}
+
     with np.errstate(all="ignore"):
-        compare(answer, right, cases, mistakes)
+        judge(answer, with_absent, cases)
 
 
 def _copies(kernel: np.ndarray, stride: int, n: int) -> np.ndarray:
@@ -206,51 +210,54 @@ def transposed_matrix(answer) -> None:
         {"kernel": rng.integers(1, 9, size=k) + rng.uniform(0.2, 0.8, size=k), "stride": stride, "n": n}
         for k, stride, n in ((3, 2, 4), (4, 3, 5), (2, 4, 3), (5, 2, int(rng.integers(6, 9))))
     ]
-    mistakes = {  # from kernel, stride and n
-        "This is its transpose, an ordinary convolution's: the copies are in the columns.": lambda *c: _copies(*c).T,
-        "The kernel is turned around: its values keep their order.": lambda k, s, n: _copies(k[::-1], s, n),
-        "Each copy begins one row below the one before: it is stride rows.": lambda k, s, n: _copies(k, 1, n),
-        "The copies have the distance of a stride of 1, and zeros follow.": lambda k, s, n: np.pad(
-            _copies(k, 1, n), [(0, (s - 1) * (n - 1)), (0, 0)]
-        ),
-        "The copies stand side by side and never overlap: the next begins stride rows further.": lambda k, s, n: (
-            _copies(k, len(k), n)
-        ),
-        "stride and n have changed places.": lambda k, s, n: _copies(k, n, s),
-        "The first copy begins one row too late.": lambda *c: np.pad(_copies(*c), [(1, 0), (0, 0)]),
-        "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": lambda k, s, n: _copies(
-            k, s, n
-        )[: s * n],
-        "The last rows are zeros: leave them out.": lambda k, s, n: np.pad(_copies(k, s, n), [(0, s - 1), (0, 0)]),
-        "This is the result for values of 1: return the matrix.": lambda *c: _copies(*c).sum(1),
-        "Values are cut to integers: make the zeros of floats.": lambda *c: np.trunc(_copies(*c)),
-    }
-    compare(answer, _copies, cases, _positional(mistakes))
+
+    def outcomes(kernel, stride, n):
+        right, one_apart = _copies(kernel, stride, n), _copies(kernel, 1, n)
+        return {
+            "": right,
+            "This is its transpose, an ordinary convolution's: the copies are in the columns.": right.T,
+            "The kernel is turned around: its values keep their order.": _copies(kernel[::-1], stride, n),
+            "Each copy begins one row below the one before: it is stride rows.": one_apart,
+            "The copies have the distance of a stride of 1, and zeros follow.": (
+                np.pad(one_apart, [(0, (stride - 1) * (n - 1)), (0, 0)])
+            ),
+            "The copies stand side by side and never overlap: the next begins stride rows further.": (
+                _copies(kernel, len(kernel), n)
+            ),
+            "stride and n have changed places.": _copies(kernel, n, stride),
+            "The first copy begins one row too late.": np.pad(right, [(1, 0), (0, 0)]),
+            "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": right[: stride * n],
+            "The last rows are zeros: leave them out.": np.pad(right, [(0, stride - 1), (0, 0)]),
+            "This is the result for values of 1: return the matrix.": right.sum(1),
+            "Values are cut to integers: make the zeros of floats.": np.trunc(right),
+        }
+
+    judge(answer, outcomes, cases)
     kernel = cases[0]["kernel"]
     edges = ((kernel, 1, 4), (kernel, 3, 1), (kernel[:1], 2, 3))
-    compare(answer, _copies, [{"kernel": k, "stride": stride, "n": n} for k, stride, n in edges], {})
+    cases = [{"kernel": k, "stride": stride, "n": n} for k, stride, n in edges]
+    judge(answer, lambda **case: {"": _copies(**case)}, cases)
 
 
 def _detected(
-    order=lambda scores: np.argsort(-scores),
-    pick=lambda iou, threshold: iou.argmax(),
+    boxes,
+    scores,
+    truths,
+    threshold,
+    pick=np.argmax,
     hit=operator.ge,
     again=False,
     any_box=False,
     missed=False,
-) -> Callable:
-    """Precision and recall, with another order of the found boxes, choice of the true one or rule."""
-
-    def both(boxes, scores, truths, threshold):
-        iou, free, hits = _iou()(boxes, truths), np.ones(len(truths), dtype=bool), 0
-        for row in order(scores):
-            place = pick(iou[row] if any_box else np.where(free, iou[row], -1), threshold)
-            reached = bool(free[place] and hit(iou[row, place], threshold))
-            hits += reached
-            free[place] &= again or not (reached or missed)
-        return hits / len(boxes), hits / len(truths)
-
-    return both
+) -> tuple[float, float]:
+    """Precision and recall, with another choice of the true box or rule."""
+    iou, free, hits = _iou(boxes, truths), np.ones(len(truths), dtype=bool), 0
+    for row in np.argsort(-scores):
+        place = pick(iou[row] if any_box else np.where(free, iou[row], -1))
+        reached = bool(free[place] and hit(iou[row, place], threshold))
+        hits += reached
+        free[place] &= again or not (reached or missed)
+    return hits / len(boxes), hits / len(truths)
 
 
 def _scene(rng: np.random.Generator) -> dict:
@@ -261,7 +268,7 @@ def _scene(rng: np.random.Generator) -> dict:
         truths = np.concatenate([corners, corners + rng.uniform(3, 5, size=(m, 2))], axis=1)
         boxes = truths[rng.integers(m, size=n)] + rng.normal(scale=0.5, size=(n, 4))
         threshold = round(float(rng.uniform(0.5, 0.8)), 2)
-        iou = _iou()(boxes, truths)
+        iou = _iou(boxes, truths)
         gaps = np.diff(np.sort(np.concatenate([iou, np.full((n, 1), threshold)], axis=1)), axis=1)
         if gaps.min() > 1e-3:
             scores = rng.permutation(np.linspace(0.1, 0.95, n)) + rng.uniform(0, 0.01, size=n)
@@ -278,45 +285,53 @@ def precision_recall(answer) -> None:
         "truths": np.array([[0.0, 0, 4, 4], [6, 0, 8, 2], [9, 9, 12, 10]]) * 2**20,
         "threshold": 0.5,
     }
-    right = _detected()
 
-    def each_for_itself(boxes, scores, truths, threshold):
-        reached = _iou()(boxes, truths) >= threshold
-        return reached.any(axis=1).mean(), reached.any(axis=0).mean()
+    def outcomes(boxes, scores, truths, threshold):
+        detected = partial(_detected, boxes=boxes, scores=scores, truths=truths, threshold=threshold)
+        right = precision, recall = detected()
+        reached = _iou(boxes, truths) >= threshold
+        by_truths = _detected(truths, -np.arange(len(truths)), boxes, threshold)
+        return {
+            "": right,
+            "The two numbers are in the wrong order: precision first.": right[::-1],
+            "Both are divided by the number of found boxes: for recall take the true ones.": (precision, precision),
+            "Both are divided by the number of true boxes: for precision take the found.": (recall, recall),
+            "These are numbers of hits: divide them.": (round(precision * len(scores)),) * 2,
+            "The boxes are taken as they come: begin with the highest score.": (
+                detected(scores=-np.arange(len(scores)))
+            ),
+            "The boxes are taken from the lowest score up: begin with the highest.": detected(scores=-scores),
+            "An IoU that equals the threshold is a hit too: at least is ≥.": detected(hit=operator.gt),
+            "A true box is taken more than once: each counts for one hit only.": detected(again=True),
+            "A box whose best true box is taken fails here: take the best of those that are left.": (
+                detected(any_box=True)
+            ),
+            "A box that is no hit takes a true box all the same: leave it to the next.": detected(missed=True),
+            "Each box takes the first true box that reaches the threshold: take the one with the largest IoU.": (
+                detected(pick=lambda iou: (iou >= threshold).argmax())
+            ),
+            "The true boxes take found ones, in their own order: the found ones take, by their scores.": (
+                by_truths[::-1]
+            ),
+            "You count the boxes near any true box, and the true boxes near any found one: in a hit one takes one.": (
+                reached.any(axis=1).mean(),
+                reached.any(axis=0).mean(),
+            ),
+            "The threshold has no effect: you ask for 0.5.": detected(threshold=0.5),
+        }
 
-    mistakes = {
-        "The two numbers are in the wrong order: precision first.": lambda **c: right(**c)[::-1],
-        "Both are divided by the number of found boxes: for recall take the true ones.": lambda **c: right(**c)[:1] * 2,
-        "Both are divided by the number of true boxes: for precision take the found.": lambda **c: right(**c)[1:] * 2,
-        "These are numbers of hits: divide them.": lambda **c: (round(right(**c)[0] * len(c["scores"])),) * 2,
-        "The boxes are taken as they come: begin with the highest score.": _detected(lambda scores: range(len(scores))),
-        "The boxes are taken from the lowest score up: begin with the highest.": _detected(np.argsort),
-        "An IoU that equals the threshold is a hit too: at least is ≥.": _detected(hit=operator.gt),
-        "A true box is taken more than once: each counts for one hit only.": _detected(again=True),
-        "A box whose best true box is taken fails here: take the best of those that are left.": _detected(any_box=True),
-        "A box that is no hit takes a true box all the same: leave it to the next.": _detected(missed=True),
-        "Each box takes the first true box that reaches the threshold: take the one with the largest IoU.": _detected(
-            pick=lambda iou, threshold: (iou >= threshold).argmax()
-        ),
-        "The true boxes take found ones, in their own order: the found ones take, by their scores.": (
-            lambda boxes, truths, threshold, **c: right(truths, -np.arange(len(truths)), boxes, threshold)[::-1]
-        ),
-        "You count the boxes near any true box, and the true boxes near any found one: in a hit one takes one.": (
-            each_for_itself
-        ),
-        "The threshold has no effect: you ask for 0.5.": lambda threshold, **c: right(threshold=0.5, **c),
-    }
-    makes = (right, *mistakes.values())
-    cases, results = [tie], [(make(**tie),) for make in makes]
-    while len(set(results)) < len(makes):  # until each mistake gives other numbers than the others, and than no mistake
+    cases, results = [tie], [(outcome,) for outcome in outcomes(**tie).values()]
+    # Until each mistake gives other numbers than the others, and than no mistake
+    while len(set(results)) < len(results):
         cases.append(_scene(rng))
-        results = [(*before, make(**cases[-1])) for before, make in zip(results, makes, strict=True)]
-    compare(answer, right, cases, mistakes)
+        drawn = outcomes(**cases[-1]).values()
+        results = [(*before, outcome) for before, outcome in zip(results, drawn, strict=True)]
+    judge(answer, outcomes, cases)
     # All found, and a single box that finds nothing
     truths = cases[1]["truths"]
     all_found = {"boxes": truths, "scores": np.linspace(0.9, 0.2, len(truths)), "truths": truths, "threshold": 0.7}
     none_found = {"boxes": truths[:1] + 50, "scores": np.array([0.9]), "truths": truths, "threshold": 0.4}
-    compare(answer, right, [all_found, none_found], {})
+    judge(answer, lambda **case: {"": _detected(**case)}, [all_found, none_found])
 
 
 @exercise
@@ -335,21 +350,21 @@ def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, 
     doubled = 2 * size[0], 2 * size[1]
     shapes = (*size, channels[0]), (*doubled, channels[1])
     tensors = dict(zip(("coarse", "fine"), map(keras.Input, shapes), strict=True))
-    model = _model(
+    model = model_of(
         answer,
         tensors | {"filters": filters},
         added="These maps cannot be added: upsample coarse, and concatenate it with fine.",
         joined="Maps of {} cannot be joined: upsample coarse by 2 before, in height and width, and leave fine as it "
         "is.",
     )
-    convolutions, normalisations, others = _parts(model)
+    convolutions, normalisations, others = parts_of(model)
     if any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in model.layers):
         raise Mistake("There is a transposed convolution in it: UpSampling2D repeats each value, and has no weights.")
     if normalisations or others:
         raise Mistake("A layer has other weights than a convolution's: there is one Conv2D and nothing else to train.")
     if len(convolutions) != 1:
         raise Mistake(f"The number of convolutions in it is {len(convolutions)}, where 1 is asked for.")
-    *kernel, reads, _ = _shape(convolutions[0])
+    *kernel, reads, _ = kernel_shape(convolutions[0])
     if kernel != [3, 3]:
         raise Mistake(f"The convolution has a kernel of {kernel[0]}×{kernel[1]}, where 3×3 is asked for.")
     if "bias" not in convolutions[0]:
@@ -363,11 +378,11 @@ def _check_step(answer, rng: np.random.Generator, size: tuple, channels: tuple, 
             (2 * doubled[0], doubled[1], filters): "concatenate the channels, which are the last axis",
         }.get(shape, "look at what changes its size or its channels")
         raise Mistake(f"The result has shape {shape}, where {(*doubled, filters)} is asked for: {known}.")
-    weights = _randomised(convolutions, rng)[0]
+    weights = randomised(convolutions, rng)[0]
     coarse, fine = (rng.normal(size=(3, *sides)) for sides in shapes)
-    result = _computed(model, coarse, fine)
+    result = computed(model, coarse, fine)
     smooth = np.asarray(keras.layers.UpSampling2D(interpolation="bilinear")(coarse.astype("float32")))
-    if _is_right(result, _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights)):
+    if is_right(result, _steps(coarse.repeat(2, axis=1).repeat(2, axis=2), fine, smooth, weights)):
         return
     if reads != sum(channels):
         raise Mistake(f"The convolution reads {reads} channels, where coarse and fine have {sum(channels)} together.")
@@ -394,7 +409,7 @@ def _steps(large, fine, smooth, weights: Mapping) -> Iterator[tuple[str, np.ndar
             x = np.concatenate(ordered, axis=-1)
             if x.shape[-1] != weights["kernel"].shape[2]:
                 continue
-            yield diagnosis, _stepped("CR", x, [weights])
+            yield diagnosis, stepped("CR", x, [weights])
             if not diagnosis:
-                yield "The ReLU is missing: Conv2D has none unless it is told to.", _stepped("C", x, [weights])
-                yield "The ReLU comes before the convolution: it belongs after it.", _stepped("RC", x, [weights])
+                yield "The ReLU is missing: Conv2D has none unless it is told to.", stepped("C", x, [weights])
+                yield "The ReLU comes before the convolution: it belongs after it.", stepped("RC", x, [weights])

@@ -23,8 +23,8 @@ def images(
     true_boxes: Sequence[Sequence],
 ) -> str:
     """Of `plots.show_images`."""
-    kinds = {_is_grey(array): "grey" if _is_grey(array) else "in colour" for array in arrays}
-    text = f"{_pictures('image', arrays)}, {' and '.join(kinds.values())}"
+    kinds = dict.fromkeys("grey" if _is_grey(array) else "in colour" for array in arrays)
+    text = f"{_pictures('image', arrays)}, {' and '.join(kinds)}"
     text += f", {columns} in a row. " if len(arrays) > columns else ". "
     if row_titles is not None:
         text += f"Rows: {'; '.join(row_titles)}. "

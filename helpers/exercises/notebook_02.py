@@ -163,12 +163,6 @@ def cross_entropy(answer) -> None:
             )
 
 
-def _confusion(y_true, y_pred, classes):
-    matrix = np.zeros((classes, classes), dtype=int)
-    np.add.at(matrix, (y_true, y_pred), 1)
-    return matrix
-
-
 @exercise
 def confusion(answer) -> None:
     rng = np.random.default_rng()

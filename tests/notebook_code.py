@@ -2,6 +2,7 @@
 
 import ast
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat.v4
@@ -11,6 +12,7 @@ import notebook_rules as rules
 import refresh
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+_LEDGER = "import json\n\nfrom helpers import claims\n\nprint(json.dumps(claims.ledger))"
 
 
 def definitions(name: str) -> dict:
@@ -36,7 +38,15 @@ def definitions(name: str) -> dict:
     return namespace
 
 
-def execute(name: str, folder: Path | None = None, **parameters) -> list[tuple[str, float]]:
+@dataclass(frozen=True)
+class Run:
+    """What came of executing a notebook."""
+
+    seconds: list[tuple[str, float]]  # each cell's name, as messages have it, and the time that it took
+    ledger: list[dict]  # each bound and tolerance with what was measured, as `helpers.claims` keeps them
+
+
+def execute(name: str, folder: Path | None = None, **parameters) -> Run:
     """Execute a whole notebook with other parameters, as papermill does: a cell after its parameters cell sets them.
 
     Parameters
@@ -48,15 +58,10 @@ def execute(name: str, folder: Path | None = None, **parameters) -> list[tuple[s
     **parameters
         New values for names that the parameters cell sets.
 
-    Returns
-    -------
-    list
-        Each cell's name, as messages have it, and the seconds that it took.
-
     Raises
     ------
     refresh.RefreshError
-        When a cell raises; a claim that does not hold is one.
+        When a cell raises, as an exact claim does that does not hold.
     """
     path = NOTEBOOKS / f"{name}.ipynb"
     notebook = rules.read_notebook(path)
@@ -66,8 +71,10 @@ def execute(name: str, folder: Path | None = None, **parameters) -> list[tuple[s
             raise ValueError(f"{parameter}: got a name that the parameters cell of {name} does not set")
     lines = [f"{parameter} = {value!r}" for parameter, value in parameters.items()]
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
+    notebook.cells.append(nbformat.v4.new_code_cell(_LEDGER))
     seconds = refresh.execute(notebook, path, folder)
-    return [(rules.where(notebook, index), taken) for index, taken in enumerate(seconds)]
+    ledger = json.loads(notebook.cells.pop().outputs[0].text)
+    return Run([(rules.where(notebook, index), taken) for index, taken in enumerate(seconds[:-1])], ledger)
 
 
 def _imports(code: ast.Module) -> list[ast.stmt]:

@@ -25,5 +25,5 @@ with helpers.quiet_import():
     import numpy as np
 
     from helpers import animations, exercises, inspection, plots
-    from helpers.claims import at_least, at_most, claim
+    from helpers.claims import at_least, at_most, claim, judge_bounds
     from helpers.datasets import load, photograph

@@ -3,17 +3,25 @@
     python tests/whole_course.py                                   everything: about two hours on two cores
     python tests/whole_course.py --notebook 05 06 --setting no_network onednn_off
     python tests/whole_course.py --python ~/colab/bin/python       on another Python, with its versions
+    python tests/whole_course.py --margins 20 --notebook 02        how much room bounds leave: seeds 0 to 19
 
-A run that was cut goes on where it stopped: what has passed with the same code is not run again. The exit status is
-0 when all passes. For Linux; on macOS without the settings `no_network` and, for root, `read_only`.
+`--margins` alternates one and two threads, and oneDNN on and off, and writes data/results/claims.csv: what each bound
+and tolerance measured, over all seeds. There a claim that does not hold is counted; elsewhere the run has failed.
+
+A run that was cut goes on where it stopped: what has passed with the same code is not run again. Two processes can
+share the work, each with notebooks of its own. The exit status is 0 when all passes. For Linux; on macOS without the
+settings `no_network` and, for root, `read_only`.
 """
 
 import argparse
+import csv
 import hashlib
 import json
+import math
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +31,7 @@ from time import perf_counter
 import notebook_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "benchmarks"))
 RESULTS = ROOT / "tests" / "whole_course.jsonl"
 LIMIT = 600  # seconds for a notebook
 SLOWEST = 15
@@ -40,6 +49,14 @@ SETTINGS = {
     "strange_path": {"place": "strange_path"},
     "from_the_root": {"place": "from_the_root"},
 }
+
+
+def margins_setting(seed: int) -> dict:
+    threads, onednn = str(1 + seed % 2), str(seed // 2 % 2)
+    return {
+        "parameters": {"SEED": seed},
+        "environment": dict.fromkeys(THREADS, threads) | {"TF_ENABLE_ONEDNN_OPTS": onednn},
+    }
 
 
 def notebooks() -> list[str]:
@@ -103,14 +120,61 @@ def run(notebook: str, setting: dict, python: str) -> dict:
 
 
 def execute(notebook: str, folder: str, parameters: dict) -> None:
-    """In the process of `run`: execute, and print the slowest cells and the memory of the kernel."""
+    """In the process of `run`: execute, and print the slowest cells, the memory of the kernel and the ledger."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from notebook_code import execute as execute_notebook
 
-    cells = execute_notebook(notebook, Path(folder) if folder else None, **parameters)
+    done = execute_notebook(notebook, Path(folder) if folder else None, **parameters)
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-    slowest = sorted(cells, key=lambda cell: -cell[1])[:SLOWEST]
-    print(json.dumps({"GiB": round(largest, 2), "cells": [[name, round(taken, 1)] for name, taken in slowest]}))
+    slowest = sorted(done.seconds, key=lambda cell: -cell[1])[:SLOWEST]
+    cells = [[name, round(taken, 1)] for name, taken in slowest]
+    print(json.dumps({"GiB": round(largest, 2), "cells": cells, "ledger": done.ledger}))
+
+
+def missed(row: dict) -> list[str]:
+    """The claims of a run that do not hold."""
+    return [
+        f"{entry['claim']}: {entry['measured']:.4g} ({entry['bound']})"
+        for entry in row.get("ledger", ())
+        if not entry["holds"]
+    ]
+
+
+def margins(rows: list[dict]) -> list[dict]:
+    """A row for each bound and tolerance of each notebook: what was measured of it, over all runs."""
+    found: dict[tuple, list[dict]] = {}
+    for number, row in enumerate(rows):
+        lesson = row["notebook"].partition("_")[0]
+        for entry in row.get("ledger", ()):
+            found.setdefault((lesson, entry["claim"], entry["bound"]), []).append(entry | {"run": number})
+    table = []
+    for (lesson, claim, bound), entries in found.items():
+        values = [entry["measured"] for entry in entries if math.isfinite(entry["measured"])] or [math.nan]
+        numbers = (min(values), max(values), statistics.fmean(values), statistics.pstdev(values))
+        lowest, highest, mean, spread = (f"{value:.4g}" for value in numbers)
+        runs, wrong = {entry["run"] for entry in entries}, {entry["run"] for entry in entries if not entry["holds"]}
+        table.append(
+            {"lesson": lesson, "claim": claim, "bound": bound, "lowest": lowest, "highest": highest, "mean": mean,
+             "standard deviation": spread, "runs": len(runs), "✗": len(wrong)}
+        )  # fmt: skip
+    return table
+
+
+def write_margins(rows: list[dict]) -> None:
+    """Put these rows in the place of their lessons' old ones in data/results/claims.csv."""
+    import bars  # of the benchmarks
+
+    new = margins(rows)
+    path = bars.ROOT / "data" / "results" / "claims.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
+    lessons = {row["lesson"] for row in new}
+    kept = [row for row in csv.DictReader(lines) if row["lesson"] not in lessons]
+    table = sorted(kept + new, key=lambda row: (row["lesson"].startswith("solutions"), row["lesson"]))
+    bars.write_results("claims", table, "python tests/whole_course.py --margins SEEDS")
+
+
+def mark(row: dict) -> str:
+    return "✓" if row["passed"] and not missed(row) else "✗"
 
 
 def table(rows: list[dict]) -> None:
@@ -119,11 +183,11 @@ def table(rows: list[dict]) -> None:
     print("\n" + " " * 42 + " ".join(f"{name:>13}" for name in settings))
     for notebook in dict.fromkeys(row["notebook"] for row in rows):
         found = {row["setting"]: row for row in rows if row["notebook"] == notebook}
-        marks = [f"{'✓' if row['passed'] else '✗'} {row['seconds']:.0f} s" for row in map(found.get, settings)]
+        marks = [f"{mark(row)} {row['seconds']:.0f} s" for row in map(found.get, settings)]
         print(f"{notebook:<42}" + " ".join(f"{mark:>13}" for mark in marks))
     for row in rows:
-        if not row["passed"]:
-            print(f"✗ {row['notebook']}, {row['setting']}: {row['error']}")
+        for problem in missed(row) if row["passed"] else [row["error"]]:
+            print(f"✗ {row['notebook']}, {row['setting']}: {problem}")
     plain = [row for row in rows if row["setting"] == "as_it_is" and row["passed"]]
     for row in plain:
         print(f"{row['notebook']}: {row['seconds']:.0f} s, {row['GiB']} GiB")
@@ -138,6 +202,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--notebook", nargs="+", default=[""], help="beginnings of names, as 05 or solutions/05")
     parser.add_argument("--setting", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--python", default=sys.executable, help="the interpreter to run on")
+    parser.add_argument("--margins", type=int, metavar="SEEDS", help="of so many seeds, in place of the settings")
     parser.add_argument("--execute", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.execute:
@@ -145,19 +210,25 @@ def main(arguments: list[str]) -> int:
         return 0
     chosen = [name for name in notebooks() if name.startswith(tuple(options.notebook))]
     known = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.is_file() else []
+    settings = {name: SETTINGS[name] for name in options.setting}
+    if options.margins:
+        settings = {f"margins_{seed}": margins_setting(seed) for seed in range(options.margins)}
     rows = []
-    for setting in options.setting:
+    for name, setting in settings.items():
         for notebook in chosen:
-            key = {"notebook": notebook, "setting": setting, "python": options.python, "code": fingerprint(notebook)}
+            key = {"notebook": notebook, "setting": name, "python": options.python, "code": fingerprint(notebook)}
             row = next((row for row in known if row["passed"] and key.items() <= row.items()), None)
             if row is None:
-                row = key | run(notebook, SETTINGS[setting], options.python)
+                row = key | run(notebook, setting, options.python)
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-                print(f"{'✓' if row['passed'] else '✗'} {notebook}, {setting}: {row['seconds']:.0f} s", flush=True)
+                print(f"{mark(row)} {notebook}, {name}: {row['seconds']:.0f} s", flush=True)
             rows.append(row)
     table(rows)
-    return 0 if all(row["passed"] for row in rows) else 1
+    if options.margins:
+        write_margins(rows)
+        return 0 if all(row["passed"] for row in rows) else 1
+    return 0 if all(mark(row) == "✓" for row in rows) else 1
 
 
 if __name__ == "__main__":

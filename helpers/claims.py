@@ -117,8 +117,11 @@ def _bounded(what: str, measured, bound: Bound) -> tuple[str, str]:
     worst, best = (values.min(), values.max()) if bound.sign == "≥" else (values.max(), values.min())
     holds = bool(np.isfinite(values).all()) and bound.holds_for(worst)
     ledger.append({"claim": what, "bound": str(bound), "measured": float(worst), "holds": holds})
-    is_clear = bound.holds_for(float(f"{worst:.3g}")) == holds  # rounded it could seem to hold, or not to
-    ends = dict.fromkeys([_number(worst, 3 if is_clear else 17), _number(best, 3)])
+    # Rounded it could seem to hold, or not to
+    is_clear = bound.holds_for(float(_number(worst, 3).replace(",", ""))) == bound.holds_for(worst)
+    ends = dict.fromkeys([_number(worst, 3) if is_clear else f"{float(worst):,}"])
+    if values.size > 1 and best != worst:
+        ends[_number(best, 3)] = None
     text = " to ".join(ends if bound.sign == "≥" else reversed(ends))
     if _judges_bounds:
         return f"{text} ({bound})", "✓" if holds else "✗"
@@ -136,8 +139,9 @@ def _near(what: str, measured, expected, rtol: float) -> tuple[str, str]:
     holds = bool(apart <= rtol * largest)  # and so not for NaN
     apart = apart / largest if largest else apart
     if values.ndim or rtol < 1e-3:
-        bound, text = f"≤ {rtol:g}", "" if values.ndim else f"{_number(values, 4)}, "
-        text = f"{text}apart by {apart:.1g} ({bound})"
+        bound, value = f"≤ {rtol:g}", "" if values.ndim else f"{_number(values, 4)}, "
+        digits = 1 if (float(f"{apart:.1g}") <= rtol) == holds else 3
+        text = f"{value}apart by {apart:.{digits}g} ({bound})"
     else:
         bound, apart = f"{_number(wanted, 3)} ± {100 * rtol:g} %", values
         text = f"{_number(values, 3)} ({bound})"
@@ -188,8 +192,9 @@ def _numbers(name: str, value) -> np.ndarray:
 
 def _number(value, digits: int) -> str:
     """Whole where it is whole or large, else rounded to this many digits."""
-    is_whole = np.isfinite(value) and (value == np.rint(value) or abs(value) >= 10**digits)
-    return f"{float(value):,.0f}" if is_whole else f"{float(value):,.{digits}g}"
+    rounded = f"{float(value):,.{digits}g}"
+    is_whole = value == np.rint(value) or abs(float(rounded.replace(",", ""))) >= 10**digits
+    return f"{float(value):,.0f}" if is_whole and abs(value) < 1e15 else rounded
 
 
 def _text(value, exact: bool = False) -> str:
@@ -206,4 +211,4 @@ def _text(value, exact: bool = False) -> str:
         return f"{array.item():,}"
     if array.dtype.kind == "f":
         return f"{array.item():,}" if exact else f"{array.item():,.6g}"
-    return str(array.item())
+    return repr(array.item()) if exact else str(array.item())

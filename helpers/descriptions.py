@@ -31,17 +31,19 @@ def images(
     is_framed = any(map(len, [*boxes, *true_boxes]))
     if len(arrays) > MANY or not (titles or is_framed):
         counted = [f"{title} ({count})" for title, count in Counter(titles or []).items() if title]
-        shown = f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
-        valued = [array.ravel() for array in arrays if not is_picture(array)]
-        return text + shown + (f"Values {_range(np.concatenate(valued))}." if valued else "")
-    ranges = [_colour_place(array) if is_picture(array) else f"values {_range(array)}" for array in arrays]
-    shared = len(arrays) > 1 and len(set(ranges)) == 1 and ranges[0]
+        text += f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
+        rows = [arrays[start : start + columns] for start in range(0, len(arrays), columns)]
+        parts, whose = (rows, "row") if len(rows) > 1 else ([[array] for array in arrays], "picture")
+        means = ", ".join(number_text(np.mean([array.mean(dtype=float) for array in part])) for part in parts)
+        everything = np.concatenate([array.ravel() for array in arrays])
+        return f"{text}Values {_range(everything)}; mean of each {whose} {means}."
     parts = []
     for index, title in enumerate(titles or [""] * len(arrays)):
-        own = [] if shared or not ranges[index] else [ranges[index]]
+        place = _colour_place(arrays[index]) if is_picture(arrays[index]) else ""
+        own = [place or f"values {_range_and_mean(arrays[index])}, {_centre(arrays[index])}"]
         own += _boxes("box", boxes[index]) + _boxes("true box", true_boxes[index])
-        parts.append((title or f"picture {index + 1}") + ": " * bool(own) + ", ".join(own))
-    return text + _sentence(parts) + (f" In each {ranges[0]}." if shared else "")
+        parts.append(f"{title or f'picture {index + 1}'}: {', '.join(own)}")
+    return text + _sentence(parts)
 
 
 def pixels(arrays: Sequence[np.ndarray], titles: Sequence[str] | None, frames: Sequence) -> str:
@@ -71,8 +73,7 @@ def feature_maps(array: np.ndarray, titles: Sequence[str] | None) -> str:
     """Of `plots.plot_feature_maps`, of maps ``(height, width, channels)``."""
     maps = np.moveaxis(array, -1, 0)
     text = f"{_pictures('feature map', maps)}, values {_range(array)}"
-    constant = int((maps.min(axis=(1, 2)) == maps.max(axis=(1, 2))).sum())
-    text += f", {constant} of them constant. " if constant else ". "
+    text += f", {int((maps.min(axis=(1, 2)) == maps.max(axis=(1, 2))).sum())} of them constant. "
     titles = titles or range(len(maps))
     if len(maps) > MANY:
         strongest = np.argsort(-maps.mean(axis=(1, 2)))[:3]
@@ -126,12 +127,11 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> str:
     """Of `plots.plot_confusion`."""
     right, total = np.trace(matrix), matrix.sum()
     text = f"{len(matrix)} classes, true against predicted: {right:,.0f} of {total:,.0f} right. "
-    errors = matrix - np.diag(np.diag(matrix))
-    most = [np.unravel_index(place, errors.shape) for place in np.argsort(-errors, axis=None)[:3]]
+    if matrix.size <= MOST_NUMBERS:
+        return text + _sentence(f"{name}: {_numbers(row[None])}" for name, row in zip(class_names, matrix, strict=True))
     return text + _sentence(
-        f"{class_names[true]} taken for {class_names[called]}: {errors[true, called]:.0f}"
-        for true, called in most
-        if errors[true, called]
+        f"{name}: {row[index]:.0f} of {row.sum():.0f}"
+        for index, (name, row) in enumerate(zip(class_names, matrix, strict=True))
     )
 
 
@@ -143,7 +143,7 @@ def table(values: np.ndarray, row_names: Sequence[str], column_names: Sequence[s
             f"{name}: " + ", ".join(f"{column} {value:.2f}" for column, value in zip(column_names, row, strict=True))
             for name, row in zip(row_names, values, strict=True)
         )
-    ends = []
+    ends = [f"means of the rows: {', '.join(f'{mean:.2f}' for mean in values.mean(axis=1))}"]
     for word, place in (("highest", values.argmax()), ("lowest", values.argmin())):
         row, column = np.unravel_index(place, values.shape)
         ends.append(f"{word}: {values[row, column]:.2f}, {row_names[row]} and {column_names[column]}")
@@ -160,11 +160,11 @@ def timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     )
 
 
-def calibration(means: Sequence[float], shares: Sequence[float], counts: Sequence[int]) -> str:
-    """Of `plots.plot_calibration`."""
+def calibration(steps: np.ndarray, correct: np.ndarray) -> str:
+    """Of `plots.plot_calibration`; `steps` are the confidences in whole tenths."""
     return "Share correct against mean confidence, beside the diagonal where both are equal. " + _sentence(
-        f"confidence {mean:.2f}: {share * count:,.0f} of {count:,} correct"
-        for mean, share, count in zip(means, shares, counts, strict=True)
+        f"confidence from {step / 10}: {correct[steps == step].sum()} of {(steps == step).sum()} correct"
+        for step in range(10)
     )
 
 
@@ -226,13 +226,20 @@ def _colour_place(array: np.ndarray) -> str:
     if _is_grey(array) or (strength < 1e-6).mean() < 0.1:
         return ""
     row, column = (np.average(place, weights=strength) for place in np.indices(strength.shape))
-    return f"coloured around row {row:.0f}, column {column:.0f}"
+    return f"coloured around row {row:.1f}, column {column:.1f}"
+
+
+def _centre(array: np.ndarray) -> str:
+    """Where the middle of a picture's brightness is, by which a turned or moved one differs."""
+    weights = np.abs(array.astype(float)).reshape(*array.shape[:2], -1).mean(axis=-1)
+    if not weights.any():
+        return "all 0"
+    row, column = (np.average(place, weights=weights) for place in np.indices(weights.shape))
+    return f"its middle at row {row:.1f}, column {column:.1f}"
 
 
 def _range_and_mean(array: np.ndarray) -> str:
-    mean = array.mean(dtype=float)
-    is_noise = abs(mean) < 1e-6 * np.abs(array).max()  # what is left of a sum that would be 0
-    return f"{_range(array)}, mean {number_text(0 if is_noise else mean)}"
+    return f"{_range(array)}, mean {_value(array.mean(dtype=float), array)}"
 
 
 def _counted(count: int, what: str) -> str:
@@ -248,7 +255,12 @@ def _title(title: str | None) -> str:
 
 
 def _range(array: np.ndarray) -> str:
-    return f"{number_text(array.min())} to {number_text(array.max())}"
+    return f"{_value(array.min(), array)} to {_value(array.max(), array)}"
+
+
+def _value(value: float, array: np.ndarray) -> str:
+    """A number of an array; 0 for what is left of a sum that would be 0."""
+    return number_text(0 if abs(value) < 1e-6 * np.abs(array).max() else value)
 
 
 def _pictures(what: str, arrays: Sequence[np.ndarray]) -> str:
@@ -279,11 +291,13 @@ def _ends(values: Sequence[float]) -> str:
 
 
 def _course(x: np.ndarray, values: Sequence[float]) -> str:
-    """Where a curve begins and ends, and where it is lowest and highest in between."""
+    """Where a curve begins and ends, and where it is lowest and highest."""
     values = np.asarray(values, dtype=float)
     known = np.flatnonzero(~np.isnan(values))
-    text = _ends(values)
-    for word, place in (("lowest", np.argmin), ("highest", np.argmax)):
-        if len(known) and (at := known[place(values[known])]) not in (known[0], known[-1]):
-            text += f", {word} {number_text(values[at])} at {number_text(x[at])}"
-    return text
+    if len(values) < 3 or not len(known):
+        return _ends(values)
+    low, high = known[values[known].argmin()], known[values[known].argmax()]
+    return (
+        f"{_ends(values)}, lowest {number_text(values[low])} at {number_text(x[low])}, "
+        f"highest {number_text(values[high])} at {number_text(x[high])}"
+    )

@@ -5,15 +5,18 @@ image, since hundreds of small Axes are slow. Signed values use a diverging map 
 grey (images), viridis (activations) or white to orange (errors); the range of values is written beside them.
 """
 
+import io
 import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+import matplotlib
 import matplotlib.figure
-import matplotlib.pyplot as plt
+import matplotlib.style
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Polygon, Rectangle
@@ -33,7 +36,7 @@ CLASS_COLOURS = np.concatenate([CLASS_COLOURS, 0.5 + 0.5 * CLASS_COLOURS[1:]])
 SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
 SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
 HIGHLIGHT, TRUTH = PALETTE[4], PALETTE[5]
-DPI = 90  # stated, so that "<Figure size …>" reads the same on every machine
+DPI = 90
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
 FRAME = 0.022  # inches: two dots of the screen
 MOST_MAPS = 512
@@ -53,15 +56,37 @@ KIND_OF = {
 }  # fmt: skip
 
 
+# Whatever style the user has set, and texts as they are written: a class may be called "$x$".
+_own_style = matplotlib.style.context(["default", {"text.parse_math": False}])
+
+
 class Figure(matplotlib.figure.Figure):
-    """A matplotlib figure that knows what it shows: Jupyter stores `alt`, its text alternative, beside the image."""
+    """A matplotlib figure that knows what it shows, in words and with its values: `alt`, which is its plain text.
+
+    Jupyter stores the words beside the image, for those who do not see it, and nbval compares them. The image is made
+    here, so that it appears whatever backend is set.
+    """
 
     alt = ""
 
+    @_own_style
+    def draw(self, renderer) -> None:
+        super().draw(renderer)
+
+    @_own_style
+    def savefig(self, *args, **kwargs) -> None:
+        super().savefig(*args, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", bbox_inches="tight")
+        return picture.getvalue()
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return {}, {"image/png": {"alt": self.alt}}  # the image itself comes from matplotlib
+        return {"text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
+@_own_style
 def show_images(
     images,
     *,
@@ -205,6 +230,7 @@ def paint(images, masks) -> np.ndarray:
     return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.7 * (masks > 0))
 
 
+@_own_style
 def show_pixels(
     images,
     *,
@@ -244,6 +270,7 @@ def show_pixels(
     return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, frames)
 
 
+@_own_style
 def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
     """Draw input, kernel and output side by side; small ones with their numbers.
 
@@ -283,6 +310,7 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
     return figure
 
 
+@_own_style
 def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     """Draw the filters of a convolution, white at zero, all on one scale.
 
@@ -322,6 +350,7 @@ def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     return figure
 
 
+@_own_style
 def plot_feature_maps(maps, *, each: bool = False, titles: Sequence[str] | None = None) -> Figure:
     """Draw the feature maps of one image; those that are all 0, and other constant ones, are marked.
 
@@ -370,6 +399,7 @@ def plot_feature_maps(maps, *, each: bool = False, titles: Sequence[str] | None 
     return figure
 
 
+@_own_style
 def plot_lines(
     x,
     lines: Mapping[str, Sequence[float]],
@@ -411,7 +441,10 @@ def plot_lines(
         marker = SHAPES[index % len(SHAPES)] if markers else None
         ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
     _set_positions(ax, x, "x" in log)
-    ax.set(xlabel=x_label, ylabel=y_label, title=title, yscale="log" if "y" in log else "linear")
+    ax.set(xlabel=x_label, ylabel=y_label, title=title)
+    if "y" in log:
+        ax.set_yscale("log")
+        _number_ticks(ax.yaxis)
     _tidy(ax)
     if len(lines) > 1:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
@@ -419,6 +452,7 @@ def plot_lines(
     return figure
 
 
+@_own_style
 def plot_panels(
     x,
     panels: Mapping[str, Mapping[str, Sequence]],
@@ -499,6 +533,7 @@ def plot_panels(
     return figure
 
 
+@_own_style
 def plot_bars(
     values: Mapping[str, float], *, x_label: str, log: bool = False, errors: Mapping[str, float] | None = None
 ) -> Figure:
@@ -536,6 +571,7 @@ def plot_bars(
         for row, (length, number) in enumerate(zip(lengths, numbers, strict=True)):
             ax.annotate(number, (length, row), xytext=(8, 0), textcoords="offset points", va="center")
         ax.set_xscale("log")
+        _number_ticks(ax.xaxis)
         ax.grid(axis="x", alpha=0.3)
     else:
         bars = ax.barh(list(values), lengths, color=PALETTE[0], xerr=spread, ecolor=PALETTE[4], capsize=3)
@@ -548,6 +584,7 @@ def plot_bars(
     return figure
 
 
+@_own_style
 def plot_history(history) -> Figure:
     """Draw the loss and the first metric over the epochs, and mark the epoch of the lowest validation loss.
 
@@ -602,6 +639,7 @@ def plot_history(history) -> Figure:
     return figure
 
 
+@_own_style
 def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     """Draw which class was called what: each count in its cell, the errors coloured by their share of the row.
 
@@ -650,6 +688,7 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     return figure
 
 
+@_own_style
 def plot_heat_map(
     values, *, row_names: Sequence, column_names: Sequence, x_label: str, y_label: str, title: str | None = None
 ) -> Figure:
@@ -685,6 +724,7 @@ def plot_heat_map(
     return figure
 
 
+@_own_style
 def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     """Draw who worked when: a lane for each worker, a bar for each piece of work, in turns of two colours.
 
@@ -719,6 +759,7 @@ def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     return figure
 
 
+@_own_style
 def plot_calibration(confidence, correct) -> Figure:
     """Draw how often predictions of about the same confidence are right; on the diagonal it is as often as they say.
 
@@ -765,10 +806,11 @@ def plot_calibration(confidence, correct) -> Figure:
     ax.tick_params(pad=7)  # a point in the corner is as large
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean confidence", ylabel="share correct")
     _tidy(ax)
-    figure.alt = descriptions.calibration(means, shares, counts)
+    figure.alt = descriptions.calibration(steps, correct)
     return figure
 
 
+@_own_style
 def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[str]) -> Figure:
     """Draw points in the plane side by side, a colour and a shape for each class; beyond ten classes only a colour.
 
@@ -799,7 +841,7 @@ def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[st
     beside = _widest(class_names, FONT) + 0.6 if is_named else 0
     side = min(3.4, (WIDTH - beside) / len(points))
     figure = _figure(side * len(points) + beside, max(side, 0.2 * count if is_named else 0) + 0.1)
-    colours = PALETTE if is_named else plt.get_cmap(SEQUENTIAL)(np.linspace(0, 1, count))
+    colours = PALETTE if is_named else matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 1, count))
     area = np.clip(9000 / len(labels), 10, 30)  # square points
     for ax, (title, own) in zip(figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
         for index in range(count):
@@ -818,6 +860,7 @@ def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[st
     return figure
 
 
+@_own_style
 def plot_bubbles(
     groups: Mapping[str, Mapping[str, Sequence[float]]],
     *,
@@ -867,9 +910,7 @@ def plot_bubbles(
         ax.scatter(*values[own, :2].T, s=diameters[own] ** 2, lw=0.8, edgecolor="white", alpha=0.75, zorder=3, **look)
     if log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(lambda value, _: number_text(value))
-        ax.xaxis.set_minor_locator(LogLocator(subs=()))
+        _number_ticks(ax.xaxis)
     else:
         _set_positions(ax, values[:, 0], log=False)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
@@ -890,6 +931,7 @@ def plot_bubbles(
     return figure
 
 
+@_own_style
 def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None = None) -> Figure:
     """Draw a network as a row of boxes, one for each layer's output, on one scale for all networks.
 
@@ -945,6 +987,7 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
     return figure
 
 
+@_own_style
 def plot_graph(model, title: str | None = None) -> Figure:
     """Draw the layers of a small Keras model as boxes, from left to right, with an arrow for each connection.
 
@@ -1014,15 +1057,20 @@ def _widest(names: Sequence, font: float) -> float:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained", FigureClass=Figure)
-    # Closed, it stays usable but is not drawn a second time at the end of the cell.
-    plt.close(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def _tidy(ax, grid: str = "both") -> None:
     ax.grid(axis=grid, alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _number_ticks(axis) -> None:
+    """Numbers, not powers, along a logarithmic axis; between powers of ten too where there are few of these."""
+    low, high = axis.get_data_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+    axis.set_major_formatter(lambda value, _: number_text(value))
+    axis.set_minor_locator(LogLocator(subs=()))
 
 
 def _text_sizes(texts: Sequence[str]) -> np.ndarray:
@@ -1261,7 +1309,7 @@ def _largest(array: np.ndarray) -> float:
 
 
 def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.ndarray:
-    return plt.get_cmap(colour_map)(Normalize(low, high)(array.astype(float)))[..., :3]
+    return matplotlib.colormaps[colour_map](Normalize(low, high)(array.astype(float)))[..., :3]
 
 
 def _ink(colours: np.ndarray) -> np.ndarray:
@@ -1352,7 +1400,7 @@ def _frame(tile: np.ndarray, box: Sequence[float], thickness: int, colour: str) 
 
 
 def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:
-    mappable = plt.cm.ScalarMappable(Normalize(low, high), colour_map)
+    mappable = ScalarMappable(Normalize(low, high), colour_map)
     near = 0.07 * (high - low)  # round numbers between the ends, but where their labels would meet
     ticks = [low, *(t for t in MaxNLocator(4).tick_values(low, high) if low + near < t < high - near), high]
     bar = figure.colorbar(mappable, ax=figure.axes[0], fraction=0.05, pad=0.02, aspect=15, shrink=0.9, ticks=ticks)

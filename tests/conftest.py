@@ -8,9 +8,7 @@ import pytest
 
 import notebook_rules as rules
 
-# No windows. Set here and not by MPLBACKEND, because nbval's kernels inherit the environment, and with that
-# variable set they would show no figures.
-matplotlib.use("Agg")
+matplotlib.use("Agg")  # no windows
 
 # The same examples in every run, so that a verdict can be repeated, and no verdict on a slow machine's time.
 hypothesis.settings.register_profile("course", deadline=None, derandomize=True, max_examples=30)

@@ -78,9 +78,9 @@ def failing_cell(notebook: NotebookNode, folder: Path) -> tuple[int, str] | None
     path, report = folder / "lesson.ipynb", folder / "report.xml"
     path.write_text(nbformat.v4.writes(notebook), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    command += ["-n", "0", "-x", "-q", "--color=no", f"--junitxml={report}", str(path)]
+    command += ["-n", "0", "-x", "-q", "--color=no", f"--junitxml={report}", "-p", "masks", str(path)]
     # The kernel finds the helpers by this variable, the setup cell being in no folder of the course
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return None

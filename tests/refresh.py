@@ -114,8 +114,6 @@ def execute(notebook: NotebookNode, path: Path, folder: Path | None = None) -> l
     # With this variable set ipykernel does not capture file descriptors 1 and 2. pytest sets it, so nbval's
     # kernels have it: without it here, what C++ code logs would be stored and then be missing under nbval.
     environment = {**os.environ, "PYTEST_CURRENT_TEST": "refresh"}
-    # Figures come from Jupyter's own backend, which a backend chosen for scripts would turn off.
-    environment.pop("MPLBACKEND", None)
     running, started, seconds = 0, 0.0, [0.0] * len(notebook.cells)
 
     def remember(cell: NotebookNode, cell_index: int) -> None:

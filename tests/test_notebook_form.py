@@ -83,7 +83,7 @@ SECTION = """## Squares
 def lesson(tiny_course: Path) -> tuple[NotebookNode, Path]:
     path = tiny_course / "notebooks" / "lesson.ipynb"
     (path.parent / "square.png").write_bytes(base64.b64decode(png("white")))
-    drawing = {"text/plain": "<Figure size 400x400 with 1 Axes>", "image/png": png("white", "black")}
+    drawing = {"text/plain": "A square, 4×4.", "image/png": png("white", "black")}
     printed = nbformat.v4.new_output("stream", name="stdout", text="1 + 1 = 2\n")
     figure = nbformat.v4.new_output("display_data", drawing, metadata={"image/png": {"alt": "A square, 4×4."}})
     notebook = nbformat.v4.new_notebook(metadata=rules.NOTEBOOK_METADATA)
@@ -149,6 +149,19 @@ def warning_of_tensorflow_stored(notebook, path):
 def error_stored(notebook, path):
     error = nbformat.v4.new_output("error", ename="NameError", evalue="draw", traceback=[])
     notebook.cells[4].outputs.append(error)
+
+
+@breaks(
+    rules.claims_hold,
+    "cell 6 (claim('the sum', 1 + 1, 2)  # one; and o) has a claim that does not hold: a ratio 2 (≥ 3) ✗",
+)
+def claim_missed(notebook, path):
+    notebook.cells[5].outputs[0].text += "a ratio        2 (≥ 3)  ✗\n"
+
+
+@breaks(rules.claims_hold, "does not hold: a ratio 2 (≥ 3) ✗ [a book]")
+def claim_with_a_source_missed(notebook, path):
+    notebook.cells[5].outputs[0].text = "a ratio        2 (≥ 3)  ✗  [a book]\n"
 
 
 @breaks(rules.unique_ids, "cell 4 (## Squares) has no id")
@@ -348,12 +361,17 @@ def ignored_at_the_end(notebook, path):
 
 @breaks(rules.figures, "cell 5 (draw(SIDE)) has a figure without its image")
 def image_not_stored(notebook, path):
-    del notebook.cells[4].outputs[0].data["image/png"]
+    notebook.cells[4].outputs[0].data = {"text/plain": "<Figure size 400x400 with 1 Axes>"}
 
 
-@breaks(rules.figures, "cell 5 (draw(SIDE)) has a figure without a text alternative")
-def figure_without_words(notebook, path):
+@breaks(rules.figures, "cell 5 (draw(SIDE)) has a figure without its words")
+def figure_without_a_text_alternative(notebook, path):
     notebook.cells[4].outputs[0].metadata = {}
+
+
+@breaks(rules.figures, "cell 5 (draw(SIDE)) has a figure without its words")
+def figure_whose_words_are_not_compared(notebook, path):
+    notebook.cells[4].outputs[0].data["text/plain"] = "<Figure size 400x400 with 1 Axes>"
 
 
 @breaks(rules.figures, "cell 5 (draw(SIDE)) has a blank figure")

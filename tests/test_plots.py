@@ -13,6 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.text import Text
 
 from helpers import plots, quiet_import
 
@@ -1173,3 +1174,31 @@ def test_bad_arguments_are_named(message, function, arguments, named):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         function(*arguments, **named)
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
+def test_a_style_that_the_user_has_set_changes_nothing(make):
+    with plt.style.context("default"):
+        expected = make()._repr_png_()
+    with plt.style.context(["dark_background", {"font.size": 20, "axes.grid": True}]):
+        figure = make()
+        assert figure._repr_png_() == expected
+        saved = io.BytesIO()
+        figure.savefig(saved, format="png", bbox_inches="tight")
+    assert saved.getvalue() == expected
+
+
+@pytest.mark.parametrize("name", ["$x$", r"$\frac$", "a$b$c", "_hidden"])
+def test_names_are_written_as_they_are(name):
+    """Between two dollars matplotlib would read mathematics, and raise where it finds none."""
+    figures = [
+        plots.show_images([BYTES, BYTES], titles=[name, name], row_titles=[name]),
+        plots.plot_bars({name: 1}, x_label=name),
+        plots.plot_lines([1, 2], {name: [1, 2], "b": [2, 1]}, x_label=name, y_label=name, title=name, log="y"),
+        plots.plot_confusion(np.eye(2, dtype=int), [name, "b"]),
+        plots.plot_network([(name, (4, 4, 1)), ("dense", (2,))], name),
+    ]
+    for figure in figures:
+        assert figure._repr_png_() and name in figure.alt
+        written = [text for text in figure.findobj(Text) if text.get_text() == name]
+        assert written and not any(text.get_parse_math() for text in written)

@@ -28,6 +28,8 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
 import notebook_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,27 +136,31 @@ def execute(notebook: str, folder: str, parameters: dict) -> None:
 def missed(row: dict) -> list[str]:
     """The claims of a run that do not hold."""
     return [
-        f"{entry['claim']}: {entry['measured']:.4g} ({entry['bound']})"
+        f"{entry['claim']}: {entry['measured']:.6g} ({entry['bound']})"
         for entry in row.get("ledger", ())
         if not entry["holds"]
     ]
+
+
+def lesson(row: dict) -> str:
+    """The number of a run's notebook: ``02``, or ``solutions/02``."""
+    return row["notebook"].partition("_")[0]
 
 
 def margins(rows: list[dict]) -> list[dict]:
     """A row for each bound and tolerance of each notebook: what was measured of it, over all runs."""
     found: dict[tuple, list[dict]] = {}
     for number, row in enumerate(rows):
-        lesson = row["notebook"].partition("_")[0]
         for entry in row.get("ledger", ()):
-            found.setdefault((lesson, entry["claim"], entry["bound"]), []).append(entry | {"run": number})
+            found.setdefault((lesson(row), entry["claim"], entry["bound"]), []).append(entry | {"run": number})
     table = []
-    for (lesson, claim, bound), entries in found.items():
+    for (name, claim, bound), entries in found.items():
         values = [entry["measured"] for entry in entries if math.isfinite(entry["measured"])] or [math.nan]
-        numbers = (min(values), max(values), statistics.fmean(values), statistics.pstdev(values))
+        numbers = (min(values), max(values), statistics.fmean(values), np.std(values))
         lowest, highest, mean, spread = (f"{value:.4g}" for value in numbers)
         runs, wrong = {entry["run"] for entry in entries}, {entry["run"] for entry in entries if not entry["holds"]}
         table.append(
-            {"lesson": lesson, "claim": claim, "bound": bound, "lowest": lowest, "highest": highest, "mean": mean,
+            {"lesson": name, "claim": claim, "bound": bound, "lowest": lowest, "highest": highest, "mean": mean,
              "standard deviation": spread, "runs": len(runs), "✗": len(wrong)}
         )  # fmt: skip
     return table
@@ -167,7 +173,7 @@ def write_margins(rows: list[dict]) -> None:
     new = margins(rows)
     path = bars.ROOT / "data" / "results" / "claims.csv"
     lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
-    lessons = {row["lesson"] for row in new}
+    lessons = {lesson(row) for row in rows}
     kept = [row for row in csv.DictReader(lines) if row["lesson"] not in lessons]
     table = sorted(kept + new, key=lambda row: (row["lesson"].startswith("solutions"), row["lesson"]))
     bars.write_results("claims", table, "python tests/whole_course.py --margins SEEDS")

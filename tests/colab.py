@@ -146,6 +146,8 @@ def execute(notebook: Path, stub: Path, published: Path) -> None:
         refresh.execute(content, notebook)
     except refresh.RefreshError as error:
         raise NotColabError(str(error)) from error
+    if missed := rules.claims_hold(content, notebook):
+        raise NotColabError("\n  ".join(missed))
     clone = notebook.parent / address.rsplit("/", 1)[-1]
     if not (clone / ".git").is_dir() or commit(clone) != commit(published):
         raise NotColabError(f"{notebook.name}: this checkout was not cloned")

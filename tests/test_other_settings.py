@@ -46,3 +46,10 @@ def test_every_parameter_is_used(path):
     names = re.findall(r"^(\w+) = ", code[place].source, re.MULTILINE)
     assert "SEED" in names
     assert [name for name in names if not re.search(rf"\b{name}\b", later)] == []
+
+
+@pytest.mark.parametrize("path", [path for path in rules.course_notebooks() if path.parent.name == "notebooks"])
+def test_a_lesson_compares_with_its_own_margins(path):
+    """On other data its bounds show what data/results/claims.csv has of the lesson that it names."""
+    code = "\n".join(cell.source for cell in rules.read_notebook(path).cells if cell.cell_type == "code")
+    assert set(re.findall(r"judge_bounds\(.*lesson=\"(\w+)\"\)", code)) == {path.stem[:2]}

@@ -1,12 +1,13 @@
 """Plant faults in the lessons, one at a time, and print which of them the lesson itself catches, under nbval.
 
-    python tests/mutations.py                     all sixty: about an hour on two cores
+    python tests/mutations.py                     all eighty: about an hour and a half on two cores
     python tests/mutations.py --notebook 03 05    these lessons only, so that two processes can share the work
 
-The faults are those of faults.toml. One is caught when a cell raises (a claim that does not hold, or any other error),
-or when it gives another output than the one stored. nbval runs with the course's own settings and stops at the first
-such cell. Each lesson runs without a fault first, and has to pass. A run that was cut goes on where it stopped. The
-exit status is 0 when of every lesson's ten faults at least nine are caught.
+The faults are those of faults.toml. One is caught when a cell raises (an exact claim that does not hold, or any other
+error), or when it gives another output than the one stored: a line that is not ✓ any more, or a figure that says
+something else. nbval runs with the course's own settings and stops at the first such cell. Each lesson runs without a
+fault first, and has to pass. A run that was cut goes on where it stopped. The exit status is 0 when of every lesson's
+faults at most one survives, beside those whose `survives` says why.
 """
 
 import argparse
@@ -30,7 +31,7 @@ import notebook_rules as rules
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "tests" / "mutations.jsonl"
-LEAST = 9  # of a lesson's ten
+MOST_SURVIVORS = 1  # of a lesson's faults, beside those that are known to survive
 NONE = {"what": "no fault", "old": "", "new": ""}
 
 # What a failing cell says when the notebook's own code is the reason, and not a dead kernel or a slow machine
@@ -135,6 +136,7 @@ def known_rows() -> list[dict]:
 def result(name: str, notebook: NotebookNode, fault: dict) -> dict:
     """What came of a fault: from an earlier run with the same code, or now."""
     key = {"notebook": name, "what": fault["what"], "code": fingerprint(notebook, fault)}
+    key["known"] = fault.get("survives", "")
     row = next((row for row in known_rows() if key.items() <= row.items()), None)
     if row is None:
         row = key | run(notebook, fault)
@@ -148,7 +150,7 @@ def result(name: str, notebook: NotebookNode, fault: dict) -> dict:
 def told(row: dict) -> str:
     if row["caught"]:
         return f"✓ {row['what']}: caught at {row['cell']} by {row['why']}"
-    return f"✗ {row['what']}: survived"
+    return f"✗ {row['what']}: survived" + (f", as known: {row['known']}" if row["known"] else "")
 
 
 def table(rows: list[dict]) -> None:
@@ -185,8 +187,8 @@ def main(arguments: list[str]) -> int:
             rows.append(row)
             print(f"  {told(row)}  ({row['seconds']:.0f} s)", flush=True)
     table(rows)
-    caught = {name: sum(row["caught"] for row in rows if row["notebook"] == name) for name in chosen}
-    return 0 if min(caught.values(), default=0) >= LEAST else 1
+    survivors = [row["notebook"] for row in rows if not row["caught"] and not row["known"]]
+    return 0 if all(survivors.count(name) <= MOST_SURVIVORS for name in chosen) else 1
 
 
 if __name__ == "__main__":

@@ -208,8 +208,8 @@ def activation_memory(model, *, training: bool) -> int:
     sizes, made, needed = {id(image): math.prod(image.shape[1:])}, {id(image): 0}, {id(image): 0}
     for now, use in enumerate(uses):
         needed.update((lies_in[id(tensor)], now) for tensor in use.inputs)
-        acts = training or use.is_told_to_train or use.shape != use.inputs[0].shape[1:]
-        passes_on = use.kind in _PASSING_ON or (use.kind.startswith(_IN_TRAINING) and not acts)
+        is_identity = use.kind.startswith(_IN_TRAINING) and use.shape == use.inputs[0].shape[1:] and not training
+        passes_on = use.kind in _PASSING_ON or is_identity
         for tensor in use.outputs:
             array = lies_in[id(tensor)] = lies_in[id(use.inputs[0])] if passes_on else id(tensor)
             sizes.setdefault(array, math.prod(tensor.shape[1:]))
@@ -237,7 +237,8 @@ def feature_maps(model, images, layers: Sequence[str] | None = None) -> dict[str
     uses = _uses(flat)
     wanted = uses if layers is None else [_named("layers", name, uses) for name in layers]
     wanted = sorted(wanted, key=uses.index)
-    outputs = keras.Model(flat.inputs, [use.outputs[0] for use in wanted])(images, training=False)
+    outputs = keras.Model(flat.inputs[0], [use.outputs[0] for use in wanted])(images, training=False)
+    outputs = keras.tree.flatten(outputs)  # a list of one comes as the one
     return {use.name: np.asarray(keras.ops.cast(maps, "float32")) for use, maps in zip(wanted, outputs, strict=True)}
 
 
@@ -382,19 +383,19 @@ def _cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.
 class _Use(keras.Operation):
     """One use of a layer, or of an operation such as ``x + y``, in a flat copy of a model: its only one there."""
 
-    def __init__(self, layer, prefix: str):
+    def __init__(self, layer, name: str):
         super().__init__(name=layer.name)
-        self.layer, self.name = layer, prefix + layer.name
+        self.layer, self.name = layer, name
         base = next(c for c in type(layer).__mro__ if c.__module__.partition(".")[0] == "keras")
         # The name of the Keras class whose computation this is
         self.kind = base.__name__ if type(layer).call is base.call else "Layer"
 
     def __call__(self, *args, **kwargs):
+        kwargs.pop("training", None)  # which Keras records, be it only the layer's default, and overrides when it runs
         outputs = super().__call__(*args, **kwargs)
         if _symbolic(outputs):  # the copy is being made, not run
             self.inputs, self.outputs = _symbolic((args, kwargs)), _symbolic(outputs)
             self.shape = tuple(self.outputs[0].shape[1:])
-            self.is_told_to_train = bool(kwargs.get("training"))
         return outputs
 
     def call(self, *args, **kwargs):
@@ -406,15 +407,13 @@ class _Use(keras.Operation):
 
 def _flat(model, shape: tuple[int, ...] | None = None) -> keras.Model:
     """A copy of a model that shares its layers, whose operations are `_uses`, also of the layers of nested models."""
-    if _is_graph(model) and _uses(model):
-        return model
+    if isinstance(getattr(model, "operations", [None])[-1], _Use):
+        return model  # it is flat
     _check_model(model)
     image = keras.Input(shape or model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
     with _computing_shapes():
-        flat, counts = _unfolded(model, [image], ""), collections.Counter()
+        flat = _unfolded(model, [image], "", collections.Counter())
     for use in _uses(flat):
-        counts[use.name] += 1
-        use.name += f"#{counts[use.name]}" if counts[use.name] > 1 else ""
         if getattr(use.layer, "data_format", None) == "channels_first":
             raise ValueError(f"model: got layer {use.name!r} with 'channels_first', expected 'channels_last'")
         if None in (*image.shape[1:], *use.shape):
@@ -423,13 +422,15 @@ def _flat(model, shape: tuple[int, ...] | None = None) -> keras.Model:
     return flat
 
 
-def _unfolded(model, inputs: list, prefix: str) -> keras.Model:
+def _unfolded(model, inputs: list, prefix: str, names: collections.Counter) -> keras.Model:
     def call(layer, *args, **kwargs):
+        name = prefix + layer.name
         if not _is_graph(layer):
-            return _Use(layer, prefix)(*args, **kwargs)
+            names[name] += 1
+            return _Use(layer, f"{name}#{names[name]}" if names[name] > 1 else name)(*args, **kwargs)
         given = _symbolic((args, kwargs))
         own = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in given]
-        inner = _unfolded(layer, own, f"{prefix}{layer.name}/")
+        inner = _unfolded(layer, own, f"{name}/", names)
         return keras.Function(inner.inputs, inner.outputs).call(given)
 
     plain = keras.Model(model.inputs, model.outputs)

@@ -15,22 +15,9 @@ from .validation import check_integer
 
 OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
 LEAST_VISIBLE = 0.3  # of the pixels of every object
-LEAST_SIZE, LARGEST_SIZE = 32, 128
-MOST_OBJECTS = 4
-KNOBS = (
-    "position",
-    "scale",
-    "rotation",
-    "colour",
-    "background",
-    "illumination",
-    "noise",
-    "blur",
-    "occlusion",
-    "viewpoint",
-)
+KNOBS = tuple("position scale rotation colour background illumination noise blur occlusion viewpoint".split())
 
-_CHUNK = 64  # scenes composed at a time, which bounds the memory
+_CHUNK = 64  # scenes painted at a time, which bounds the memory
 _TRIES = 8  # placements of several objects, before they are set apart
 
 
@@ -92,8 +79,6 @@ class Scenes:
         ``(..., 4)``: left, top, width and height of the mask's extent, as shares of the image's side.
     masks
         ``(..., height, width)``, uint8: 1 where the object's visible part covers at least half of the pixel.
-    visible
-        The share of the object's own mask that nothing hides, at least `LEAST_VISIBLE`.
     class_names
         The names that `labels` index.
     """
@@ -102,13 +87,7 @@ class Scenes:
     labels: np.ndarray
     boxes: np.ndarray
     masks: np.ndarray
-    visible: np.ndarray
     class_names: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        count, *shape = self.images.shape
-        objects = f"{self.labels.shape[1]} objects" if self.labels.ndim == 2 else "one object"
-        return f"{count:,} scenes of {' × '.join(map(str, shape))} with {objects} each: {', '.join(self.class_names)}"
 
 
 def render(
@@ -146,75 +125,62 @@ def render(
         Objects in every scene, 1 to 4.
     classes
         Which of `CLASSES` to draw from; labels index this list.
-    position
-        In the middle (several objects: each in a quarter of its own), or anywhere within the frame.
-    scale
-        Radius 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much).
-    rotation
-        Upright, or by any angle.
-    colour
-        Orange, or any strong colour.
-    background
-        Plain slate, or any plain dark or pale colour, a gradient, or a tinted photograph of brick, gravel or grass.
-    illumination
-        Even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction.
-    noise
-        None, or Gaussian of standard deviation 5 to 30 of the 255 grey levels.
-    blur
-        None, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side.
-    occlusion
-        None, or a bar across the first object; of every object at least 30 % stays visible.
-    viewpoint
-        From straight ahead, or with the object's plane tilted in perspective by 20 to 55 degrees about any axis.
+    position, scale, rotation, colour, background, illumination, noise, blur, occlusion, viewpoint
+        Each ``"fixed"`` or ``"random"``, which mean:
+
+        - position: in the middle (several objects: each in a quarter of its own), or anywhere within the frame;
+        - scale: a radius of 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much);
+        - rotation: upright, or by any angle;
+        - colour: orange, or any strong colour;
+        - background: plain slate, or any plain dark or pale colour, a gradient, or a tinted photograph of brick, gravel
+          or grass;
+        - illumination: even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction;
+        - noise: none, or Gaussian of standard deviation 5 to 30 of the 255 grey levels;
+        - blur: none, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side;
+        - occlusion: none, or a bar across the first object; of every object at least 30 % stays visible;
+        - viewpoint: from straight ahead, or with the object's plane tilted in perspective by 20 to 55 degrees about any
+          axis.
 
     Raises
     ------
     ValueError
         For a number out of range, an unknown class or a knob that is neither ``"fixed"`` nor ``"random"``.
     """
-    settings = {argument: value for argument, value in locals().items() if argument in KNOBS}
-    for knob, setting in settings.items():
+    settings = (position, scale, rotation, colour, background, illumination, noise, blur, occlusion, viewpoint)
+    for knob, setting in zip(KNOBS, settings, strict=True):
         if setting not in ("fixed", "random"):
             raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
     count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
-    size, objects = check_integer("size", size, LEAST_SIZE), check_integer("objects", objects, 1)
-    if size > LARGEST_SIZE:
-        raise ValueError(f"size: got {size}, expected at most {LARGEST_SIZE}")
-    if objects > MOST_OBJECTS:
-        raise ValueError(f"objects: got {objects}, expected at most {MOST_OBJECTS}")
+    size, objects = check_integer("size", size, 32), check_integer("objects", objects, 1)
+    for name, value, most in (("size", size, 128), ("objects", objects, 4)):
+        if value > most:
+            raise ValueError(f"{name}: got {value}, expected at most {most}")
     classes = (classes,) if isinstance(classes, str) else tuple(classes)
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
         raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
-    of_each = {  # how many numbers a knob draws for each scene
-        "position": (1 if objects == 1 else _TRIES, objects, 2),
-        "scale": (objects,),
-        "rotation": (objects,),
-        "colour": (objects, 3),
-        "background": (9,),
-        "illumination": (3,),
-        "noise": (),
-        "blur": (),
-        "occlusion": (3,),
-        "viewpoint": (objects, 2),
-    }
+
+    # A knob's numbers from 0 to 1 for each scene. Its place among KNOBS is the number of its stream.
+    of_scene = {"background": (9,), "illumination": (3,), "noise": (), "blur": (), "occlusion": (3,)}
+    of_object = {"scale": (objects,), "rotation": (objects,), "colour": (objects, 3), "viewpoint": (objects, 2)}
+    of_each = {"position": (1 if objects == 1 else _TRIES, objects, 2), **of_scene, **of_object}
     draws = {
-        knob: np.random.default_rng([seed, number]).random((count, *of_each[knob]))
-        for number, knob in enumerate(KNOBS)
-        if settings[knob] == "random"
+        knob: np.random.default_rng([seed, stream]).random((count, *of_each[knob]))
+        for stream, (knob, setting) in enumerate(zip(KNOBS, settings, strict=True))
+        if setting == "random"
     }
     order = np.random.default_rng([seed, len(KNOBS)])
     labels = balanced(count * objects, len(classes), order).reshape(count, objects)
+
     outlines = _outlines(classes, labels, size, draws)
-    coverage, hidden, visible = _drawn(outlines, _shifts(outlines[0], size, draws), size, draws)
-    masks = (coverage >= 128).astype(np.uint8)
+    coverage = _drawn(outlines, _shifts(outlines[0], size, draws), size, draws)
+    masks = (coverage[:, 1:] >= 128).astype(np.uint8)
     images = np.empty((count, size, size, 3), np.uint8)
     grain = np.random.default_rng([seed, KNOBS.index("noise"), 1])
     for start in range(0, count, _CHUNK):
         part = slice(start, start + _CHUNK)
-        drawn = {knob: values[part] for knob, values in draws.items()}
-        images[part] = _painted(coverage[part], hidden[part], drawn, grain)
+        images[part] = _painted(coverage[part], {knob: values[part] for knob, values in draws.items()}, grain)
     first = 0 if objects == 1 else slice(None)
-    return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], visible[:, first], classes)
+    return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], classes)
 
 
 def balanced(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
@@ -257,31 +223,25 @@ def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, draws: di
         for part, polygon in enumerate(_OUTLINES[name]):
             table[part, index] = np.pad(polygon, [(0, longest - len(polygon)), (0, 0)], mode="edge")
     points = table[:, labels]
-
     if "rotation" in draws:
-        angle = 2 * np.pi * draws["rotation"]
-        cos, sin = np.cos(angle)[..., None], np.sin(angle)[..., None]
-        x, y = points[..., 0], points[..., 1]
-        points = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+        points = _turned(points, 2 * np.pi * draws["rotation"])
     if "viewpoint" in draws:
-        points = _tilted(points, draws["viewpoint"])
+        # Tilted about an axis in the plane, and seen from three radii away.
+        axis, tilt = 2 * np.pi * draws["viewpoint"][..., 0], np.deg2rad(20 + 35 * draws["viewpoint"][..., 1, None])
+        along, across = np.moveaxis(_turned(points, -axis), -1, 0)
+        nearness = 3 / (3 + across * np.sin(tilt))
+        points = _turned(np.stack([along * nearness, across * np.cos(tilt) * nearness], axis=-1), axis)
     radius = 0.22 + 0.2 * draws["scale"] if "scale" in draws else 0.32
-    several = labels.shape[1] > 1
-    room = size / 2 if several else size
+    share, room = (1, size) if labels.shape[1] == 1 else (0.7, size / 2)
     widest = np.ptp(points[0], axis=-2).max(axis=-1)
-    factor = np.minimum((0.7 if several else 1.0) * radius * size, room / widest)
-    return points * factor[..., None, None]
+    return points * np.minimum(share * radius * size, room / widest)[..., None, None]
 
 
-def _tilted(points: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Turn the plane of the points about an axis in it, and see it from three radii away."""
-    axis, tilt = 2 * np.pi * draws[..., 0], np.deg2rad(20 + 35 * draws[..., 1])
-    along = np.stack([np.cos(axis), np.sin(axis)], axis=-1)[..., None, :]
-    across = along[..., ::-1] * [-1, 1]
-    u, v = (points * along).sum(axis=-1), (points * across).sum(axis=-1)
-    tilt = tilt[..., None]
-    nearness = 3 / (3 + v * np.sin(tilt))
-    return (u * nearness)[..., None] * along + (v * np.cos(tilt) * nearness)[..., None] * across
+def _turned(points: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Every object's points, turned about the origin."""
+    cos, sin = np.cos(angles)[..., None], np.sin(angles)[..., None]
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
 def _shifts(outlines: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
@@ -295,38 +255,32 @@ def _shifts(outlines: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np
     return np.stack([*(draws["position"].swapaxes(0, 1) * (size - extent) - low), apart])
 
 
-def _drawn(
-    outlines: np.ndarray, shifts: np.ndarray, size: int, draws: dict[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Visible coverage of every object and of the bar, 0 to 255, and the share of each mask that is visible."""
+def _drawn(outlines: np.ndarray, shifts: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
+    """Coverage of the pixels by the bar and by what is visible of each object, ``(scene, 1 + object, ...)``, uint8."""
     _, count, objects = outlines.shape[:3]
-    coverage = np.empty((count, objects, size, size), np.uint8)
-    hidden = np.zeros((count, size, size), np.uint8)
-    visible = np.ones((count, objects))
+    coverage = np.zeros((count, 1 + objects, size, size), np.uint8)
     for scene in range(count):
         for shift in shifts[:, scene]:
             placed = outlines[:, scene] + shift[:, None]
-            whole = [_silhouette(placed[:, number], size) for number in range(objects)]
+            whole = [_silhouette(*placed[:, number], size) for number in range(objects)]
             parts = [_less(shape, whole[number + 1 :]) for number, shape in enumerate(whole)]
-            shares = _shares(whole, parts) if objects > 1 else np.ones(1)
-            if shares.min() >= LEAST_VISIBLE:
+            if objects == 1 or _enough_visible(whole, parts):
                 break
         if "occlusion" in draws:
-            parts, shares, hidden[scene] = _occluded(whole, parts, placed[0, 0], draws["occlusion"][scene], size)
-        coverage[scene] = [part.reduce(OVERSAMPLING) for part in parts]
-        visible[scene] = shares
-    return coverage, hidden, visible
+            bar, parts = _occluded(whole, parts, placed[0, 0], draws["occlusion"][scene], size)
+            coverage[scene, 0] = bar.reduce(OVERSAMPLING)
+        coverage[scene, 1:] = [part.reduce(OVERSAMPLING) for part in parts]
+    return coverage
 
 
-def _silhouette(polygons: np.ndarray, size: int) -> Image.Image:
-    """A polygon and its hole, white on black, `OVERSAMPLING` times as large."""
+def _silhouette(outline: np.ndarray, hole: np.ndarray, size: int) -> Image.Image:
+    """A polygon less its hole, white on black, `OVERSAMPLING` times as large."""
     canvas = Image.new("L", (size * OVERSAMPLING,) * 2)
     draw = ImageDraw.Draw(canvas)
     # Pillow's coordinates name the middles of pixels, ours their edges.
-    outline, hole = polygons * OVERSAMPLING - 0.5
-    draw.polygon(outline.ravel().tolist(), fill=255)
-    if np.ptp(hole, axis=0).any():
-        draw.polygon(hole.ravel().tolist(), fill=0)
+    draw.polygon((outline * OVERSAMPLING - 0.5).ravel().tolist(), fill=255)
+    if (hole[0] != hole[1]).any():
+        draw.polygon((hole * OVERSAMPLING - 0.5).ravel().tolist(), fill=0)
     return canvas
 
 
@@ -336,50 +290,47 @@ def _less(shape: Image.Image, covers: list[Image.Image]) -> Image.Image:
     return shape
 
 
-def _shares(whole: list[Image.Image], parts: list[Image.Image]) -> np.ndarray:
-    """How much of each object's mask is left of it."""
-    areas = [[sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)]
-    return np.divide(*areas)
+def _enough_visible(whole: list[Image.Image], parts: list[Image.Image]) -> bool:
+    """Whether enough of each object's mask is left of it."""
+    visible, areas = (
+        [sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)
+    )
+    return all(left >= LEAST_VISIBLE * area for left, area in zip(visible, areas, strict=True))
 
 
 def _occluded(
     whole: list[Image.Image], parts: list[Image.Image], target: np.ndarray, draws: np.ndarray, size: int
-) -> tuple[list[Image.Image], np.ndarray, Image.Image]:
-    """Lay a bar across the target, narrower until enough of every object is visible; if it never is, lay none."""
+) -> tuple[Image.Image, list[Image.Image]]:
+    """A bar across the target and what it leaves, narrower until enough of every object is visible, or else no bar."""
     angle = np.pi * draws[0]
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     reach = target @ across
     middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)
     half_width = (0.15 + 0.2 * draws[2]) * np.ptp(reach)
     foot = target.mean(axis=0) @ along * along + middle * across
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     while half_width * OVERSAMPLING >= 1:
-        ends = [foot + side * 2 * size * along for side in (-1, 1)]
-        bar = np.stack([ends[0] - half_width * across, ends[1] - half_width * across,
-                        ends[1] + half_width * across, ends[0] + half_width * across])  # fmt: skip
-        cover = _silhouette(np.stack([bar, np.zeros_like(bar)]), size)
+        bar = foot + corners[:, :1] * 2 * size * along + corners[:, 1:] * half_width * across
+        cover = _silhouette(bar, np.zeros((2, 2)), size)
         left = [_less(part, [cover]) for part in parts]
-        shares = _shares(whole, left)
-        if shares.min() >= LEAST_VISIBLE:
-            return left, shares, cover.reduce(OVERSAMPLING)
+        if _enough_visible(whole, left):
+            return cover, left
         half_width *= 0.7
-    return parts, _shares(whole, parts), Image.new("L", (size, size))
+    return Image.new("L", whole[0].size), parts
 
 
-def _painted(
-    coverage: np.ndarray, hidden: np.ndarray, draws: dict[str, np.ndarray], grain: np.random.Generator
-) -> np.ndarray:
-    """Colours from 0 to 255: objects and bar over the background, then light, blur and noise."""
-    count, objects, size = coverage.shape[:3]
-    cover = coverage.astype(np.float32) / 255
-    barred = hidden[..., None].astype(np.float32) / 255
+def _painted(coverage: np.ndarray, draws: dict[str, np.ndarray], grain: np.random.Generator) -> np.ndarray:
+    """Colours from 0 to 255: bar and objects over the background, then light, blur and noise."""
+    count, layers, size = coverage.shape[:3]
+    cover = coverage[..., None].astype(np.float32) / 255
     background = _backgrounds(draws["background"], size) if "background" in draws else _hsv(0.6, 0.35, 0.3)
-    image = background * (1 - cover.sum(axis=1)[..., None] - barred) + _hsv(0.07, 0.45, 0.35) * barred
-    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, objects, 3))
+    image = background * (1 - cover[:, 1:].sum(axis=1) - cover[:, 0]) + _hsv(0.07, 0.45, 0.35) * cover[:, 0]
+    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, layers - 1, 3))
     if "colour" in draws:
         hue, saturation, value = np.moveaxis(draws["colour"], -1, 0)
         colours = _hsv(hue, 0.65 + 0.3 * saturation, 0.75 + 0.25 * value)
-    for number in range(objects):
-        image += cover[:, number, ..., None] * colours[:, number, None, None]
+    for number in range(layers - 1):
+        image += cover[:, 1 + number] * colours[:, number, None, None]
     if "illumination" in draws:
         level, direction, steepness = draws["illumination"].T[..., None, None]
         light = (0.5 + 0.7 * level) * (1 + 0.5 * steepness * _ramp(2 * np.pi * direction, size))

@@ -6,17 +6,18 @@ times the size, and the average over each pixel is its coverage. Illumination, b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
+from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageChops, ImageDraw
+from skimage import data
 
 from .validation import check_integer
 
-OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
-LEAST_VISIBLE = 0.3  # of the pixels of every object
 KNOBS = tuple("position scale rotation colour background illumination noise blur occlusion viewpoint".split())
-
+LEAST_VISIBLE = 0.3  # of the pixels of every object
+OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
 _CHUNK = 64  # scenes painted at a time, which bounds the memory
 _TRIES = 8  # placements of several objects, before they are set apart
 
@@ -35,9 +36,8 @@ def _heart() -> np.ndarray:
 
 def _moon() -> np.ndarray:
     """A disc less a smaller one that is shifted to the right; the two circles meet at the horns."""
-    horn = np.deg2rad(52)
-    shift, radius = 0.45, np.hypot(np.cos(horn) - 0.45, np.sin(horn))
-    turn = np.arctan2(np.sin(horn), np.cos(horn) - shift)
+    horn, shift = np.deg2rad(52), 0.45
+    radius, turn = np.hypot(np.cos(horn) - shift, np.sin(horn)), np.arctan2(np.sin(horn), np.cos(horn) - shift)
     outer, inner = np.linspace(horn, 2 * np.pi - horn, 30), np.linspace(2 * np.pi - turn, turn, 24)
     edge = np.stack([shift + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
     return np.concatenate([np.stack([np.cos(outer), np.sin(outer)], axis=1), edge]) * 1.05 + np.array([0.2, 0])
@@ -45,8 +45,7 @@ def _moon() -> np.ndarray:
 
 def _mirrored(right: Sequence[tuple[float, float]]) -> np.ndarray:
     """The outline whose right half runs through these points, from top to bottom."""
-    half = np.array(right)
-    return np.concatenate([half, half[::-1] * [-1, 1]])
+    return np.concatenate([right, np.array(right)[::-1] * [-1, 1]])
 
 
 # Outlines within about 1.1 of the origin, y downwards. A second polygon is a hole.
@@ -71,16 +70,11 @@ class Scenes:
 
     Attributes
     ----------
-    images
-        ``(scene, height, width, 3)``, uint8.
-    labels
-        Index into `class_names`, ``(scene,)`` or ``(scene, object)``. A later object covers an earlier one.
-    boxes
-        ``(..., 4)``: left, top, width and height of the mask's extent, as shares of the image's side.
-    masks
-        ``(..., height, width)``, uint8: 1 where the object's visible part covers at least half of the pixel.
-    class_names
-        The names that `labels` index.
+    images : ``(scene, height, width, 3)``, uint8.
+    labels : ``(scene,)`` or ``(scene, object)``, index into `class_names`. A later object covers an earlier one.
+    boxes : ``(..., 4)``, left, top, width and height of the mask's extent, as shares of the image's side.
+    masks : ``(..., height, width)``, uint8, 1 where the object's visible part covers at least half of the pixel.
+    class_names : The names that `labels` index.
     """
 
     images: np.ndarray
@@ -115,31 +109,25 @@ def render(
 
     Parameters
     ----------
-    count
-        Number of scenes.
-    size
-        Side of the square images in pixels, 32 to 128.
-    seed
-        A whole number from 0.
-    objects
-        Objects in every scene, 1 to 4.
+    count, seed
+        Number of scenes, and a whole number from 0.
+    size, objects
+        Side of the square images in pixels, 32 to 128; objects in every scene, 1 to 4.
     classes
         Which of `CLASSES` to draw from; labels index this list.
     position, scale, rotation, colour, background, illumination, noise, blur, occlusion, viewpoint
-        Each ``"fixed"`` or ``"random"``, which mean:
+        The knobs, each ``"fixed"`` or ``"random"``:
 
         - position: in the middle (several objects: each in a quarter of its own), or anywhere within the frame;
         - scale: a radius of 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much);
         - rotation: upright, or by any angle;
         - colour: orange, or any strong colour;
-        - background: plain slate, or any plain dark or pale colour, a gradient, or a tinted photograph of brick, gravel
-          or grass;
+        - background: plain slate, or a plain dark or pale colour, a gradient, or tinted brick, gravel or grass;
         - illumination: even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction;
         - noise: none, or Gaussian of standard deviation 5 to 30 of the 255 grey levels;
         - blur: none, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side;
         - occlusion: none, or a bar across the first object; of every object at least 30 % stays visible;
-        - viewpoint: from straight ahead, or with the object's plane tilted in perspective by 20 to 55 degrees about any
-          axis.
+        - viewpoint: straight ahead, or the object's plane tilted in perspective by 20 to 55 degrees about any axis.
 
     Raises
     ------
@@ -152,33 +140,22 @@ def render(
             raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
     count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
     size, objects = check_integer("size", size, 32), check_integer("objects", objects, 1)
-    for name, value, most in (("size", size, 128), ("objects", objects, 4)):
-        if value > most:
-            raise ValueError(f"{name}: got {value}, expected at most {most}")
+    if size > 128 or objects > 4:
+        raise ValueError(f"size, objects: got {size}, {objects}, expected at most 128, 4")
     classes = (classes,) if isinstance(classes, str) else tuple(classes)
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
         raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
 
-    # A knob's numbers from 0 to 1 for each scene. Its place among KNOBS is the number of its stream.
-    of_scene = {"background": (9,), "illumination": (3,), "noise": (), "blur": (), "occlusion": (3,)}
-    of_object = {"scale": (objects,), "rotation": (objects,), "colour": (objects, 3), "viewpoint": (objects, 2)}
-    of_each = {"position": (1 if objects == 1 else _TRIES, objects, 2), **of_scene, **of_object}
-    draws = {
-        knob: np.random.default_rng([seed, stream]).random((count, *of_each[knob]))
-        for stream, (knob, setting) in enumerate(zip(KNOBS, settings, strict=True))
-        if setting == "random"
-    }
+    # Each function below takes its numbers from the streams of the knobs that are random; the others have none.
+    streams = {knob: np.random.default_rng([seed, number]) for number, knob in enumerate(KNOBS)}
+    streams = {knob: streams[knob] for knob, setting in zip(KNOBS, settings, strict=True) if setting == "random"}
+    streams["grain"] = np.random.default_rng([seed, KNOBS.index("noise"), 1])
     order = np.random.default_rng([seed, len(KNOBS)])
     labels = balanced(count * objects, len(classes), order).reshape(count, objects)
-
-    outlines = _outlines(classes, labels, size, draws)
-    coverage = _drawn(outlines, _shifts(outlines[0], size, draws), size, draws)
+    coverage = _drawn(_outlines(classes, labels, size, streams), size, streams)
+    parts = (coverage[start : start + _CHUNK] for start in range(0, count, _CHUNK))
+    images = np.concatenate([_painted(part, streams) for part in parts])
     masks = (coverage[:, 1:] >= 128).astype(np.uint8)
-    images = np.empty((count, size, size, 3), np.uint8)
-    grain = np.random.default_rng([seed, KNOBS.index("noise"), 1])
-    for start in range(0, count, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        images[part] = _painted(coverage[part], {knob: values[part] for knob, values in draws.items()}, grain)
     first = 0 if objects == 1 else slice(None)
     return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], classes)
 
@@ -212,10 +189,7 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
     return np.stack([left, top, width, height], axis=-1).astype(np.float32)
 
 
-# In what follows, `draws` are the numbers from 0 to 1 of every knob that is random.
-
-
-def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
+def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, streams: dict) -> np.ndarray:
     """Outlines and holes around the origin, ``(2, scene, object, point, 2)`` in pixels; no hole is a point repeated."""
     longest = max(len(polygon) for polygons in _OUTLINES.values() for polygon in polygons)
     table = np.zeros((2, len(classes), longest, 2))
@@ -223,15 +197,15 @@ def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, draws: di
         for part, polygon in enumerate(_OUTLINES[name]):
             table[part, index] = np.pad(polygon, [(0, longest - len(polygon)), (0, 0)], mode="edge")
     points = table[:, labels]
-    if "rotation" in draws:
-        points = _turned(points, 2 * np.pi * draws["rotation"])
-    if "viewpoint" in draws:
-        # Tilted about an axis in the plane, and seen from three radii away.
-        axis, tilt = 2 * np.pi * draws["viewpoint"][..., 0], np.deg2rad(20 + 35 * draws["viewpoint"][..., 1, None])
+    if "rotation" in streams:
+        points = _turned(points, 2 * np.pi * streams["rotation"].random(labels.shape))
+    if "viewpoint" in streams:
+        axis, tilt = np.moveaxis(streams["viewpoint"].random((*labels.shape, 2)), -1, 0)
+        axis, tilt = 2 * np.pi * axis, np.deg2rad(20 + 35 * tilt)[..., None]
         along, across = np.moveaxis(_turned(points, -axis), -1, 0)
-        nearness = 3 / (3 + across * np.sin(tilt))
+        nearness = 3 / (3 + across * np.sin(tilt))  # as seen from three radii away
         points = _turned(np.stack([along * nearness, across * np.cos(tilt) * nearness], axis=-1), axis)
-    radius = 0.22 + 0.2 * draws["scale"] if "scale" in draws else 0.32
+    radius = 0.22 + 0.2 * streams["scale"].random(labels.shape) if "scale" in streams else 0.32
     share, room = (1, size) if labels.shape[1] == 1 else (0.7, size / 2)
     widest = np.ptp(points[0], axis=-2).max(axis=-1)
     return points * np.minimum(share * radius * size, room / widest)[..., None, None]
@@ -244,30 +218,32 @@ def _turned(points: np.ndarray, angles: np.ndarray) -> np.ndarray:
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
-def _shifts(outlines: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
+def _shifts(outlines: np.ndarray, size: int, streams: dict) -> np.ndarray:
     """Shifts that put every object inside the frame, ``(try, scene, object, 2)`` in pixels; the last parts them."""
-    objects = outlines.shape[1]
+    count, objects = outlines.shape[:2]
     low, extent = outlines.min(axis=-2), np.ptp(outlines, axis=-2)
     quarters = np.array([(0.25, 0.25), (0.75, 0.75), (0.75, 0.25), (0.25, 0.75)])
     apart = (0.5 if objects == 1 else quarters[:objects]) * size - extent / 2 - low
-    if "position" not in draws:
+    if "position" not in streams:
         return apart[None]
-    return np.stack([*(draws["position"].swapaxes(0, 1) * (size - extent) - low), apart])
+    places = streams["position"].random((count, 1 if objects == 1 else _TRIES, objects, 2))
+    return np.stack([*(places.swapaxes(0, 1) * (size - extent) - low), apart])
 
 
-def _drawn(outlines: np.ndarray, shifts: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
-    """Coverage of the pixels by the bar and by what is visible of each object, ``(scene, 1 + object, ...)``, uint8."""
+def _drawn(outlines: np.ndarray, size: int, streams: dict) -> np.ndarray:
+    """Coverage of each pixel by the bar and by what is visible of every object, ``(scene, 1 + object, ...)``, uint8."""
     _, count, objects = outlines.shape[:3]
+    shifts = _shifts(outlines[0], size, streams)
     coverage = np.zeros((count, 1 + objects, size, size), np.uint8)
     for scene in range(count):
         for shift in shifts[:, scene]:
             placed = outlines[:, scene] + shift[:, None]
             whole = [_silhouette(*placed[:, number], size) for number in range(objects)]
-            parts = [_less(shape, whole[number + 1 :]) for number, shape in enumerate(whole)]
+            parts = [reduce(ImageChops.subtract, whole[number:]) for number in range(objects)]
             if objects == 1 or _enough_visible(whole, parts):
                 break
-        if "occlusion" in draws:
-            bar, parts = _occluded(whole, parts, placed[0, 0], draws["occlusion"][scene], size)
+        if "occlusion" in streams:
+            bar, parts = _occluded(whole, parts, placed[0, 0], size, streams["occlusion"].random(3))
             coverage[scene, 0] = bar.reduce(OVERSAMPLING)
         coverage[scene, 1:] = [part.reduce(OVERSAMPLING) for part in parts]
     return coverage
@@ -284,79 +260,70 @@ def _silhouette(outline: np.ndarray, hole: np.ndarray, size: int) -> Image.Image
     return canvas
 
 
-def _less(shape: Image.Image, covers: list[Image.Image]) -> Image.Image:
-    for cover in covers:
-        shape = ImageChops.subtract(shape, cover)
-    return shape
-
-
 def _enough_visible(whole: list[Image.Image], parts: list[Image.Image]) -> bool:
     """Whether enough of each object's mask is left of it."""
-    visible, areas = (
+    visible, full = (
         [sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)
     )
-    return all(left >= LEAST_VISIBLE * area for left, area in zip(visible, areas, strict=True))
+    return (np.divide(visible, full) >= LEAST_VISIBLE).all()
 
 
-def _occluded(
-    whole: list[Image.Image], parts: list[Image.Image], target: np.ndarray, draws: np.ndarray, size: int
-) -> tuple[Image.Image, list[Image.Image]]:
+def _occluded(whole: list, parts: list, target: np.ndarray, size: int, draws: np.ndarray) -> tuple[Image.Image, list]:
     """A bar across the target and what it leaves, narrower until enough of every object is visible, or else no bar."""
-    angle = np.pi * draws[0]
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    along, across = _turned(np.eye(2), np.pi * draws[0])
     reach = target @ across
     middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)
     half_width = (0.15 + 0.2 * draws[2]) * np.ptp(reach)
     foot = target.mean(axis=0) @ along * along + middle * across
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     while half_width * OVERSAMPLING >= 1:
-        bar = foot + corners[:, :1] * 2 * size * along + corners[:, 1:] * half_width * across
-        cover = _silhouette(bar, np.zeros((2, 2)), size)
-        left = [_less(part, [cover]) for part in parts]
+        outline = foot + corners[:, :1] * 2 * size * along + corners[:, 1:] * half_width * across
+        bar = _silhouette(outline, np.zeros((2, 2)), size)
+        left = [ImageChops.subtract(part, bar) for part in parts]
         if _enough_visible(whole, left):
-            return cover, left
+            return bar, left
         half_width *= 0.7
     return Image.new("L", whole[0].size), parts
 
 
-def _painted(coverage: np.ndarray, draws: dict[str, np.ndarray], grain: np.random.Generator) -> np.ndarray:
-    """Colours from 0 to 255: bar and objects over the background, then light, blur and noise."""
+def _painted(coverage: np.ndarray, streams: dict) -> np.ndarray:
+    """Images: objects and bar over the background, then light, blur and noise."""
     count, layers, size = coverage.shape[:3]
-    cover = coverage[..., None].astype(np.float32) / 255
-    background = _backgrounds(draws["background"], size) if "background" in draws else _hsv(0.6, 0.35, 0.3)
-    image = background * (1 - cover[:, 1:].sum(axis=1) - cover[:, 0]) + _hsv(0.07, 0.45, 0.35) * cover[:, 0]
-    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, layers - 1, 3))
-    if "colour" in draws:
-        hue, saturation, value = np.moveaxis(draws["colour"], -1, 0)
+    bar, *shapes = np.moveaxis(coverage, 1, 0)[..., None].astype(np.float32) / 255
+    background = (
+        _backgrounds(streams["background"].random((count, 9)), size)
+        if "background" in streams
+        else _hsv(0.6, 0.35, 0.3)
+    )
+    image = background * (1 - sum(shapes) - bar) + _hsv(0.07, 0.45, 0.35) * bar
+    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, len(shapes), 3))
+    if "colour" in streams:
+        hue, saturation, value = np.moveaxis(streams["colour"].random((count, len(shapes), 3)), -1, 0)
         colours = _hsv(hue, 0.65 + 0.3 * saturation, 0.75 + 0.25 * value)
-    for number in range(layers - 1):
-        image += cover[:, 1 + number] * colours[:, number, None, None]
-    if "illumination" in draws:
-        level, direction, steepness = draws["illumination"].T[..., None, None]
+    for number, shape in enumerate(shapes):
+        image += shape * colours[:, number, None, None]
+    if "illumination" in streams:
+        level, direction, steepness = streams["illumination"].random((count, 3)).T[..., None, None]
         light = (0.5 + 0.7 * level) * (1 + 0.5 * steepness * _ramp(2 * np.pi * direction, size))
         image *= light[..., None].astype(np.float32)
-    if "blur" in draws:
-        from scipy.ndimage import gaussian_filter
+    if "blur" in streams:
+        from scipy.ndimage import gaussian_filter  # slow to import
 
-        for picture, sigma in zip(image, (0.3 + 0.9 * draws["blur"]) * size / 32, strict=True):
+        for picture, sigma in zip(image, (0.3 + 0.9 * streams["blur"].random(count)) * size / 32, strict=True):
             gaussian_filter(picture, (sigma, sigma, 0), output=picture, mode="nearest")
-    if "noise" in draws:
-        strength = 0.02 + 0.1 * draws["noise"][:, None, None, None]
-        image += grain.standard_normal(image.shape, np.float32) * strength.astype(np.float32)
-    return np.rint(image.clip(0, 1) * 255)
+    if "noise" in streams:
+        strength = (0.02 + 0.1 * streams["noise"].random((count, 1, 1, 1))).astype(np.float32)
+        image += streams["grain"].standard_normal(image.shape, np.float32) * strength
+    return np.rint(image.clip(0, 1) * 255).astype(np.uint8)
 
 
 def _hsv(hue, saturation, value) -> np.ndarray:
-    from matplotlib.colors import hsv_to_rgb
-
     return hsv_to_rgb(np.stack(np.broadcast_arrays(hue, saturation, value), axis=-1)).astype(np.float32)
 
 
 @cache
 def _textures(size: int) -> np.ndarray:
     """Windows of this side on brick, gravel and grass, halved in size, with values spread over 0 to 1."""
-    from skimage import data
-
     pictures = []
     for picture in (data.brick(), data.gravel(), data.grass()):
         small = np.asarray(Image.fromarray(picture).reduce(2), np.float32)

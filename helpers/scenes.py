@@ -15,7 +15,9 @@ from skimage import data
 
 from .validation import check_integer
 
-KNOBS = tuple("position scale rotation colour background illumination noise blur occlusion viewpoint".split())
+_RANDOM = ("position", "scale", "rotation", "colour", "background")  # unless the caller fixes them
+_FIXED = ("illumination", "noise", "blur", "occlusion", "viewpoint")  # unless the caller sets them to random
+KNOBS = _RANDOM + _FIXED
 LEAST_VISIBLE = 0.3  # of the pixels of every object
 OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
 _CHUNK = 64  # scenes painted at a time, which bounds the memory
@@ -48,19 +50,20 @@ def _mirrored(right: Sequence[tuple[float, float]]) -> np.ndarray:
     return np.concatenate([right, np.array(right)[::-1] * [-1, 1]])
 
 
-# Outlines within about 1.1 of the origin, y downwards. A second polygon is a hole.
+# Outlines within about 1.1 of the origin, y downwards.
 _OUTLINES = {
-    "circle": (_around(40),),
-    "square": (_around(4, [1.15], start=45),),
-    "triangle": (_around(3, [1.15]) + np.array([0, 0.2]),),
-    "star": (_around(10, [1.15, 0.47]),),
-    "cross": (_mirrored([(0.36, -1), (0.36, -0.36), (1, -0.36), (1, 0.36), (0.36, 0.36), (0.36, 1)]),),
-    "ring": (_around(40), _around(40, [0.55])),
-    "heart": (_heart(),),
-    "moon": (_moon(),),
-    "arrow": (_mirrored([(0, -1.1), (0.85, -0.1), (0.34, -0.1), (0.34, 1.05)]),),
-    "bolt": (np.array([(0.25, -1.1), (-0.7, 0.2), (-0.08, 0.2), (-0.3, 1.1), (0.7, -0.3), (0.08, -0.3)]),),
+    "circle": _around(40),
+    "square": _around(4, [1.15], start=45),
+    "triangle": _around(3, [1.15]) + np.array([0, 0.2]),
+    "star": _around(10, [1.15, 0.47]),
+    "cross": _mirrored([(0.36, -1), (0.36, -0.36), (1, -0.36), (1, 0.36), (0.36, 0.36), (0.36, 1)]),
+    "ring": _around(40),
+    "heart": _heart(),
+    "moon": _moon(),
+    "arrow": _mirrored([(0, -1.1), (0.85, -0.1), (0.34, -0.1), (0.34, 1.05)]),
+    "bolt": np.array([(0.25, -1.1), (-0.7, 0.2), (-0.08, 0.2), (-0.3, 1.1), (0.7, -0.3), (0.08, -0.3)]),
 }
+_HOLES = {"ring": _around(40, [0.55])}
 CLASSES = tuple(_OUTLINES)
 
 
@@ -85,22 +88,7 @@ class Scenes:
 
 
 def render(
-    count: int,
-    *,
-    size: int = 32,
-    seed: int = 0,
-    objects: int = 1,
-    classes: Sequence[str] = CLASSES,
-    position: str = "random",
-    scale: str = "random",
-    rotation: str = "random",
-    colour: str = "random",
-    background: str = "random",
-    illumination: str = "fixed",
-    noise: str = "fixed",
-    blur: str = "fixed",
-    occlusion: str = "fixed",
-    viewpoint: str = "fixed",
+    count: int, *, size: int = 32, seed: int = 0, objects: int = 1, classes: Sequence[str] = CLASSES, **knobs: str
 ) -> Scenes:
     """Render scenes that repeat exactly for the same arguments.
 
@@ -115,14 +103,17 @@ def render(
         Side of the square images in pixels, 32 to 128; objects in every scene, 1 to 4.
     classes
         Which of `CLASSES` to draw from; labels index this list.
-    position, scale, rotation, colour, background, illumination, noise, blur, occlusion, viewpoint
-        The knobs, each ``"fixed"`` or ``"random"``:
+    **knobs
+        Each ``"fixed"`` or ``"random"``. Random unless you fix them:
 
         - position: in the middle (several objects: each in a quarter of its own), or anywhere within the frame;
         - scale: a radius of 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much);
         - rotation: upright, or by any angle;
         - colour: orange, or any strong colour;
-        - background: plain slate, or a plain dark or pale colour, a gradient, or tinted brick, gravel or grass;
+        - background: plain slate, or a plain dark or pale colour, a gradient, or tinted brick, gravel or grass.
+
+        Fixed unless you set them to random:
+
         - illumination: even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction;
         - noise: none, or Gaussian of standard deviation 5 to 30 of the 255 grey levels;
         - blur: none, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side;
@@ -132,10 +123,12 @@ def render(
     Raises
     ------
     ValueError
-        For a number out of range, an unknown class or a knob that is neither ``"fixed"`` nor ``"random"``.
+        For a number out of range, an unknown class, an unknown knob, or one that is neither fixed nor random.
     """
-    settings = (position, scale, rotation, colour, background, illumination, noise, blur, occlusion, viewpoint)
-    for knob, setting in zip(KNOBS, settings, strict=True):
+    settings = dict.fromkeys(_RANDOM, "random") | dict.fromkeys(_FIXED, "fixed") | knobs
+    for knob, setting in settings.items():
+        if knob not in KNOBS:
+            raise ValueError(f"{knob}: is no knob of render, which has {', '.join(KNOBS)}")
         if setting not in ("fixed", "random"):
             raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
     count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
@@ -146,9 +139,8 @@ def render(
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
         raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
 
-    # Each function below takes its numbers from the streams of the knobs that are random; the others have none.
-    streams = {knob: np.random.default_rng([seed, number]) for number, knob in enumerate(KNOBS)}
-    streams = {knob: streams[knob] for knob, setting in zip(KNOBS, settings, strict=True) if setting == "random"}
+    # The functions below take a random knob's numbers from its stream; the other knobs have none.
+    streams = {knob: np.random.default_rng([seed, KNOBS.index(knob)]) for knob in KNOBS if settings[knob] == "random"}
     streams["grain"] = np.random.default_rng([seed, KNOBS.index("noise"), 1])
     order = np.random.default_rng([seed, len(KNOBS)])
     labels = balanced(count * objects, len(classes), order).reshape(count, objects)
@@ -180,8 +172,7 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
         ``(..., 4)``, float32: left, top, width, height as shares of the mask's sides; four zeros for an empty mask.
     """
     bounds = []
-    for axis in (-2, -1):  # over the rows, which leaves columns; then the other way round
-        used = masks.any(axis=axis)
+    for used in (masks.any(axis=-2), masks.any(axis=-1)):  # columns, rows
         length = used.shape[-1]
         first, last = used.argmax(axis=-1), length - used[..., ::-1].argmax(axis=-1)
         bounds.append((first / length, (last - first) * used.any(axis=-1) / length))
@@ -191,11 +182,9 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
 
 def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, streams: dict) -> np.ndarray:
     """Outlines and holes around the origin, ``(2, scene, object, point, 2)`` in pixels; no hole is a point repeated."""
-    longest = max(len(polygon) for polygons in _OUTLINES.values() for polygon in polygons)
-    table = np.zeros((2, len(classes), longest, 2))
-    for index, name in enumerate(classes):
-        for part, polygon in enumerate(_OUTLINES[name]):
-            table[part, index] = np.pad(polygon, [(0, longest - len(polygon)), (0, 0)], mode="edge")
+    polygons = [[_OUTLINES[name] for name in classes], [_HOLES.get(name, np.zeros((1, 2))) for name in classes]]
+    longest = max(len(outline) for outline in _OUTLINES.values())
+    table = np.array([[np.pad(p, [(0, longest - len(p)), (0, 0)], mode="edge") for p in part] for part in polygons])
     points = table[:, labels]
     if "rotation" in streams:
         points = _turned(points, 2 * np.pi * streams["rotation"].random(labels.shape))
@@ -262,10 +251,8 @@ def _silhouette(outline: np.ndarray, hole: np.ndarray, size: int) -> Image.Image
 
 def _enough_visible(whole: list[Image.Image], parts: list[Image.Image]) -> bool:
     """Whether enough of each object's mask is left of it."""
-    visible, full = (
-        [sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)
-    )
-    return (np.divide(visible, full) >= LEAST_VISIBLE).all()
+    areas = [[sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)]
+    return (np.divide(*areas) >= LEAST_VISIBLE).all()
 
 
 def _occluded(whole: list, parts: list, target: np.ndarray, size: int, draws: np.ndarray) -> tuple[Image.Image, list]:
@@ -288,13 +275,9 @@ def _occluded(whole: list, parts: list, target: np.ndarray, size: int, draws: np
 
 def _painted(coverage: np.ndarray, streams: dict) -> np.ndarray:
     """Images: objects and bar over the background, then light, blur and noise."""
-    count, layers, size = coverage.shape[:3]
+    count, _, size = coverage.shape[:3]
     bar, *shapes = np.moveaxis(coverage, 1, 0)[..., None].astype(np.float32) / 255
-    background = (
-        _backgrounds(streams["background"].random((count, 9)), size)
-        if "background" in streams
-        else _hsv(0.6, 0.35, 0.3)
-    )
+    background = _backgrounds(streams["background"], count, size) if "background" in streams else _hsv(0.6, 0.35, 0.3)
     image = background * (1 - sum(shapes) - bar) + _hsv(0.07, 0.45, 0.35) * bar
     colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, len(shapes), 3))
     if "colour" in streams:
@@ -324,33 +307,26 @@ def _hsv(hue, saturation, value) -> np.ndarray:
 @cache
 def _textures(size: int) -> np.ndarray:
     """Windows of this side on brick, gravel and grass, halved in size, with values spread over 0 to 1."""
-    pictures = []
-    for picture in (data.brick(), data.gravel(), data.grass()):
-        small = np.asarray(Image.fromarray(picture).reduce(2), np.float32)
-        low, high = np.percentile(small, (2, 98))
-        pictures.append(((small - low) / (high - low)).clip(0, 1))
-    return np.lib.stride_tricks.sliding_window_view(np.stack(pictures), (size, size), axis=(1, 2))
+    photographs = (data.brick(), data.gravel(), data.grass())
+    small = np.array([Image.fromarray(photograph).reduce(2) for photograph in photographs], np.float32)
+    low, high = np.percentile(small, (2, 98), axis=(1, 2), keepdims=True)
+    spread = ((small - low) / (high - low)).clip(0, 1)
+    return np.lib.stride_tricks.sliding_window_view(spread, (size, size), axis=(1, 2))
 
 
-def _backgrounds(draws: np.ndarray, size: int) -> np.ndarray:
-    """Each a blend of two colours, both dark or both pale, so that any strong colour stands out.
-
-    The blend is the first colour alone, a gradient, or a texture.
-    """
-    pale, hue, strength, value, other_hue, kind, angle = draws[:, :7].T
-    pale, kind = pale < 0.4, (kind * 3).astype(int)
+def _backgrounds(stream: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """One colour, a gradient to a second or a texture of both; both dark or both pale, so that objects stand out."""
+    draws = stream.random((count, 9))
+    pale, hue, strength, value, other_hue, kind, angle = draws[:, :7].T[..., None, None]
+    pale = pale < 0.4
     saturation = np.where(pale, 0.18, 0.5) * strength
     dark_value = 0.1 + 0.2 * value
     first = _hsv(hue, saturation, np.where(pale, 0.95 + 0.05 * value, dark_value))
     second = _hsv((hue + 0.12 * (other_hue - 0.5)) % 1, saturation, np.where(pale, 0.8, dark_value + 0.22))
-    first, second = first[:, None, None], second[:, None, None]
-
-    blend = np.zeros((len(draws), size, size), np.float32)
-    graded, textured = kind == 1, kind == 2
-    blend[graded] = (1 + _ramp(2 * np.pi * angle[graded, None, None], size)) / 2
     windows = _textures(size)
-    which, top, left = (draws[textured, 6:] * windows.shape[:3]).astype(int).T
-    blend[textured] = windows[which, top, left]
+    which, top, left = (draws[:, 6:] * windows.shape[:3]).astype(int).T
+    gradient = (1 + _ramp(2 * np.pi * angle, size)) / 2
+    blend = np.choose((kind * 3).astype(int), [0, gradient, windows[which, top, left]]).astype(np.float32)
     return first + blend[..., None] * (second - first)
 
 

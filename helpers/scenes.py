@@ -15,10 +15,9 @@ from skimage import data
 
 from .validation import check_integer
 
-_RANDOM = ("position", "scale", "rotation", "colour", "background")  # unless the caller fixes them
-_FIXED = ("illumination", "noise", "blur", "occlusion", "viewpoint")  # unless the caller sets them to random
+_RANDOM = ("position", "scale", "rotation", "colour", "background")  # by default
+_FIXED = ("illumination", "noise", "blur", "occlusion", "viewpoint")
 KNOBS = _RANDOM + _FIXED
-LEAST_VISIBLE = 0.3  # of the pixels of every object
 OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
 _CHUNK = 64  # scenes painted at a time, which bounds the memory
 _TRIES = 8  # placements of several objects, before they are set apart
@@ -69,21 +68,12 @@ CLASSES = tuple(_OUTLINES)
 
 @dataclass(frozen=True, repr=False)
 class Scenes:
-    """Rendered scenes; with several objects in each, an axis of objects follows the first one.
+    """Rendered scenes; with several objects in each, an axis of objects follows the first one."""
 
-    Attributes
-    ----------
-    images : ``(scene, height, width, 3)``, uint8.
-    labels : ``(scene,)`` or ``(scene, object)``, index into `class_names`. A later object covers an earlier one.
-    boxes : ``(..., 4)``, left, top, width and height of the mask's extent, as shares of the image's side.
-    masks : ``(..., height, width)``, uint8, 1 where the object's visible part covers at least half of the pixel.
-    class_names : The names that `labels` index.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    masks: np.ndarray
+    images: np.ndarray  # (scene, height, width, 3), uint8
+    labels: np.ndarray  # (scene,) or (scene, object), index into class_names; a later object covers an earlier one
+    boxes: np.ndarray  # (..., 4): left, top, width and height of the mask's extent, as shares of the image's side
+    masks: np.ndarray  # (..., height, width), uint8: 1 where the visible part covers at least half of the pixel
     class_names: tuple[str, ...]
 
 
@@ -104,16 +94,13 @@ def render(
     classes
         Which of `CLASSES` to draw from; labels index this list.
     **knobs
-        Each ``"fixed"`` or ``"random"``. Random unless you fix them:
+        Each ``"fixed"`` or ``"random"``; by default the first five are random, the others fixed:
 
         - position: in the middle (several objects: each in a quarter of its own), or anywhere within the frame;
         - scale: a radius of 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much);
         - rotation: upright, or by any angle;
         - colour: orange, or any strong colour;
-        - background: plain slate, or a plain dark or pale colour, a gradient, or tinted brick, gravel or grass.
-
-        Fixed unless you set them to random:
-
+        - background: plain slate, or a plain dark or pale colour, a gradient, or tinted brick, gravel or grass;
         - illumination: even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction;
         - noise: none, or Gaussian of standard deviation 5 to 30 of the 255 grey levels;
         - blur: none, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side;
@@ -134,7 +121,7 @@ def render(
     count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
     size, objects = check_integer("size", size, 32), check_integer("objects", objects, 1)
     if size > 128 or objects > 4:
-        raise ValueError(f"size, objects: got {size}, {objects}, expected at most 128, 4")
+        raise ValueError(f"size and objects: got {size} and {objects}, expected at most 128 and 4")
     classes = (classes,) if isinstance(classes, str) else tuple(classes)
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
         raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
@@ -142,11 +129,9 @@ def render(
     # The functions below take a random knob's numbers from its stream; the other knobs have none.
     streams = {knob: np.random.default_rng([seed, KNOBS.index(knob)]) for knob in KNOBS if settings[knob] == "random"}
     streams["grain"] = np.random.default_rng([seed, KNOBS.index("noise"), 1])
-    order = np.random.default_rng([seed, len(KNOBS)])
-    labels = balanced(count * objects, len(classes), order).reshape(count, objects)
+    labels = balanced(count * objects, len(classes), np.random.default_rng([seed, len(KNOBS)])).reshape(count, objects)
     coverage = _drawn(_outlines(classes, labels, size, streams), size, streams)
-    parts = (coverage[start : start + _CHUNK] for start in range(0, count, _CHUNK))
-    images = np.concatenate([_painted(part, streams) for part in parts])
+    images = np.concatenate([_painted(coverage[at : at + _CHUNK], streams) for at in range(0, count, _CHUNK)])
     masks = (coverage[:, 1:] >= 128).astype(np.uint8)
     first = 0 if objects == 1 else slice(None)
     return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], classes)
@@ -154,8 +139,7 @@ def render(
 
 def balanced(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
     """Labels in blocks that hold every class once, each block in an order of its own."""
-    blocks = -(-count // classes)
-    return rng.random((blocks, classes)).argsort(axis=1).ravel()[:count]
+    return rng.random((-(-count // classes), classes)).argsort(axis=1).ravel()[:count]
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
@@ -250,13 +234,13 @@ def _silhouette(outline: np.ndarray, hole: np.ndarray, size: int) -> Image.Image
 
 
 def _enough_visible(whole: list[Image.Image], parts: list[Image.Image]) -> bool:
-    """Whether enough of each object's mask is left of it."""
+    """Whether at least 30 % of each object's mask is left of it."""
     areas = [[sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)]
-    return (np.divide(*areas) >= LEAST_VISIBLE).all()
+    return (np.divide(*areas) >= 0.3).all()
 
 
 def _occluded(whole: list, parts: list, target: np.ndarray, size: int, draws: np.ndarray) -> tuple[Image.Image, list]:
-    """A bar across the target and what it leaves, narrower until enough of every object is visible, or else no bar."""
+    """A bar across the target and what it leaves, narrower until enough of every object is visible; at worst, no bar."""
     along, across = _turned(np.eye(2), np.pi * draws[0])
     reach = target @ across
     middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)
@@ -307,8 +291,7 @@ def _hsv(hue, saturation, value) -> np.ndarray:
 @cache
 def _textures(size: int) -> np.ndarray:
     """Windows of this side on brick, gravel and grass, halved in size, with values spread over 0 to 1."""
-    photographs = (data.brick(), data.gravel(), data.grass())
-    small = np.array([Image.fromarray(photograph).reduce(2) for photograph in photographs], np.float32)
+    small = np.array([Image.fromarray(p).reduce(2) for p in (data.brick(), data.gravel(), data.grass())], np.float32)
     low, high = np.percentile(small, (2, 98), axis=(1, 2), keepdims=True)
     spread = ((small - low) / (high - low)).clip(0, 1)
     return np.lib.stride_tricks.sliding_window_view(spread, (size, size), axis=(1, 2))

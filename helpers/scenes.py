@@ -240,7 +240,7 @@ def _enough_visible(whole: list[Image.Image], parts: list[Image.Image]) -> bool:
 
 
 def _occluded(whole: list, parts: list, target: np.ndarray, size: int, draws: np.ndarray) -> tuple[Image.Image, list]:
-    """A bar across the target and what it leaves, narrower until enough of every object is visible; at worst, no bar."""
+    """A bar across the target and what it leaves, narrower until enough of every object is visible, else no bar."""
     along, across = _turned(np.eye(2), np.pi * draws[0])
     reach = target @ across
     middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)

@@ -6,31 +6,20 @@ times the size, and the average over each pixel is its coverage. Illumination, b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
+from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageChops, ImageDraw
+from skimage import data
 
 from .validation import check_integer
 
+_RANDOM = ("position", "scale", "rotation", "colour", "background")  # by default
+_FIXED = ("illumination", "noise", "blur", "occlusion", "viewpoint")
+KNOBS = _RANDOM + _FIXED
 OVERSAMPLING = 5  # odd, so that two objects never cover half of a pixel each
-LEAST_VISIBLE = 0.3  # of the pixels of every object
-LEAST_SIZE, LARGEST_SIZE = 32, 128
-MOST_OBJECTS = 4
-KNOBS = (
-    "position",
-    "scale",
-    "rotation",
-    "colour",
-    "background",
-    "illumination",
-    "noise",
-    "blur",
-    "occlusion",
-    "viewpoint",
-)
-
-_CHUNK = 64  # scenes composed at a time, which bounds the memory
+_CHUNK = 64  # scenes painted at a time, which bounds the memory
 _TRIES = 8  # placements of several objects, before they are set apart
 
 
@@ -48,9 +37,8 @@ def _heart() -> np.ndarray:
 
 def _moon() -> np.ndarray:
     """A disc less a smaller one that is shifted to the right; the two circles meet at the horns."""
-    horn = np.deg2rad(52)
-    shift, radius = 0.45, np.hypot(np.cos(horn) - 0.45, np.sin(horn))
-    turn = np.arctan2(np.sin(horn), np.cos(horn) - shift)
+    horn, shift = np.deg2rad(52), 0.45
+    radius, turn = np.hypot(np.cos(horn) - shift, np.sin(horn)), np.arctan2(np.sin(horn), np.cos(horn) - shift)
     outer, inner = np.linspace(horn, 2 * np.pi - horn, 30), np.linspace(2 * np.pi - turn, turn, 24)
     edge = np.stack([shift + radius * np.cos(inner), radius * np.sin(inner)], axis=1)
     return np.concatenate([np.stack([np.cos(outer), np.sin(outer)], axis=1), edge]) * 1.05 + np.array([0.2, 0])
@@ -58,76 +46,39 @@ def _moon() -> np.ndarray:
 
 def _mirrored(right: Sequence[tuple[float, float]]) -> np.ndarray:
     """The outline whose right half runs through these points, from top to bottom."""
-    half = np.array(right)
-    return np.concatenate([half, half[::-1] * [-1, 1]])
+    return np.concatenate([right, np.array(right)[::-1] * [-1, 1]])
 
 
-# Outlines within about 1.1 of the origin, y downwards. A second polygon is a hole.
+# Outlines within about 1.1 of the origin, y downwards.
 _OUTLINES = {
-    "circle": (_around(40),),
-    "square": (_around(4, [1.15], start=45),),
-    "triangle": (_around(3, [1.15]) + np.array([0, 0.2]),),
-    "star": (_around(10, [1.15, 0.47]),),
-    "cross": (_mirrored([(0.36, -1), (0.36, -0.36), (1, -0.36), (1, 0.36), (0.36, 0.36), (0.36, 1)]),),
-    "ring": (_around(40), _around(40, [0.55])),
-    "heart": (_heart(),),
-    "moon": (_moon(),),
-    "arrow": (_mirrored([(0, -1.1), (0.85, -0.1), (0.34, -0.1), (0.34, 1.05)]),),
-    "bolt": (np.array([(0.25, -1.1), (-0.7, 0.2), (-0.08, 0.2), (-0.3, 1.1), (0.7, -0.3), (0.08, -0.3)]),),
+    "circle": _around(40),
+    "square": _around(4, [1.15], start=45),
+    "triangle": _around(3, [1.15]) + np.array([0, 0.2]),
+    "star": _around(10, [1.15, 0.47]),
+    "cross": _mirrored([(0.36, -1), (0.36, -0.36), (1, -0.36), (1, 0.36), (0.36, 0.36), (0.36, 1)]),
+    "ring": _around(40),
+    "heart": _heart(),
+    "moon": _moon(),
+    "arrow": _mirrored([(0, -1.1), (0.85, -0.1), (0.34, -0.1), (0.34, 1.05)]),
+    "bolt": np.array([(0.25, -1.1), (-0.7, 0.2), (-0.08, 0.2), (-0.3, 1.1), (0.7, -0.3), (0.08, -0.3)]),
 }
+_HOLES = {"ring": _around(40, [0.55])}
 CLASSES = tuple(_OUTLINES)
 
 
 @dataclass(frozen=True, repr=False)
 class Scenes:
-    """Rendered scenes; with several objects in each, an axis of objects follows the first one.
+    """Rendered scenes; with several objects in each, an axis of objects follows the first one."""
 
-    Attributes
-    ----------
-    images
-        ``(scene, height, width, 3)``, uint8.
-    labels
-        Index into `class_names`, ``(scene,)`` or ``(scene, object)``. A later object covers an earlier one.
-    boxes
-        ``(..., 4)``: left, top, width and height of the mask's extent, as shares of the image's side.
-    masks
-        ``(..., height, width)``, uint8: 1 where the object's visible part covers at least half of the pixel.
-    visible
-        The share of the object's own mask that nothing hides, at least `LEAST_VISIBLE`.
-    class_names
-        The names that `labels` index.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    masks: np.ndarray
-    visible: np.ndarray
+    images: np.ndarray  # (scene, height, width, 3), uint8
+    labels: np.ndarray  # (scene,) or (scene, object), index into class_names; a later object covers an earlier one
+    boxes: np.ndarray  # (..., 4): left, top, width and height of the mask's extent, as shares of the image's side
+    masks: np.ndarray  # (..., height, width), uint8: 1 where the visible part covers at least half of the pixel
     class_names: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        count, *shape = self.images.shape
-        objects = f"{self.labels.shape[1]} objects" if self.labels.ndim == 2 else "one object"
-        return f"{count:,} scenes of {' × '.join(map(str, shape))} with {objects} each: {', '.join(self.class_names)}"
 
 
 def render(
-    count: int,
-    *,
-    size: int = 32,
-    seed: int = 0,
-    objects: int = 1,
-    classes: Sequence[str] = CLASSES,
-    position: str = "random",
-    scale: str = "random",
-    rotation: str = "random",
-    colour: str = "random",
-    background: str = "random",
-    illumination: str = "fixed",
-    noise: str = "fixed",
-    blur: str = "fixed",
-    occlusion: str = "fixed",
-    viewpoint: str = "fixed",
+    count: int, *, size: int = 32, seed: int = 0, objects: int = 1, classes: Sequence[str] = CLASSES, **knobs: str
 ) -> Scenes:
     """Render scenes that repeat exactly for the same arguments.
 
@@ -136,91 +87,59 @@ def render(
 
     Parameters
     ----------
-    count
-        Number of scenes.
-    size
-        Side of the square images in pixels, 32 to 128.
-    seed
-        A whole number from 0.
-    objects
-        Objects in every scene, 1 to 4.
+    count, seed
+        Number of scenes, and a whole number from 0.
+    size, objects
+        Side of the square images in pixels, 32 to 128; objects in every scene, 1 to 4.
     classes
         Which of `CLASSES` to draw from; labels index this list.
-    position
-        In the middle (several objects: each in a quarter of its own), or anywhere within the frame.
-    scale
-        Radius 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much).
-    rotation
-        Upright, or by any angle.
-    colour
-        Orange, or any strong colour.
-    background
-        Plain slate, or any plain dark or pale colour, a gradient, or a tinted photograph of brick, gravel or grass.
-    illumination
-        Even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction.
-    noise
-        None, or Gaussian of standard deviation 5 to 30 of the 255 grey levels.
-    blur
-        None, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side.
-    occlusion
-        None, or a bar across the first object; of every object at least 30 % stays visible.
-    viewpoint
-        From straight ahead, or with the object's plane tilted in perspective by 20 to 55 degrees about any axis.
+    **knobs
+        Each ``"fixed"`` or ``"random"``; by default the first five are random, the others fixed:
+
+        - position: in the middle (several objects: each in a quarter of its own), or anywhere within the frame;
+        - scale: a radius of 0.32 of the side, or 0.22 to 0.42 (of several objects: 0.7 times as much);
+        - rotation: upright, or by any angle;
+        - colour: orange, or any strong colour;
+        - background: plain slate, or a plain dark or pale colour, a gradient, or tinted brick, gravel or grass;
+        - illumination: even, or 0.5 to 1.2 times as bright with a gradient of up to ±50 % in any direction;
+        - noise: none, or Gaussian of standard deviation 5 to 30 of the 255 grey levels;
+        - blur: none, or Gaussian of standard deviation 0.3 to 1.2 pixels for each 32 pixels of the side;
+        - occlusion: none, or a bar across the first object; of every object at least 30 % stays visible;
+        - viewpoint: straight ahead, or the object's plane tilted in perspective by 20 to 55 degrees about any axis.
 
     Raises
     ------
     ValueError
-        For a number out of range, an unknown class or a knob that is neither ``"fixed"`` nor ``"random"``.
+        For a number out of range, an unknown class, an unknown knob, or one that is neither fixed nor random.
     """
-    settings = {argument: value for argument, value in locals().items() if argument in KNOBS}
+    settings = dict.fromkeys(_RANDOM, "random") | dict.fromkeys(_FIXED, "fixed") | knobs
     for knob, setting in settings.items():
+        if knob not in KNOBS:
+            raise ValueError(f"{knob}: is no knob of render, which has {', '.join(KNOBS)}")
         if setting not in ("fixed", "random"):
             raise ValueError(f"{knob}: got {setting!r}, expected 'fixed' or 'random'")
     count, seed = check_integer("count", count, 1), check_integer("seed", seed, 0)
-    size, objects = check_integer("size", size, LEAST_SIZE), check_integer("objects", objects, 1)
-    if size > LARGEST_SIZE:
-        raise ValueError(f"size: got {size}, expected at most {LARGEST_SIZE}")
-    if objects > MOST_OBJECTS:
-        raise ValueError(f"objects: got {objects}, expected at most {MOST_OBJECTS}")
+    size, objects = check_integer("size", size, 32), check_integer("objects", objects, 1)
+    if size > 128 or objects > 4:
+        raise ValueError(f"size and objects: got {size} and {objects}, expected at most 128 and 4")
     classes = (classes,) if isinstance(classes, str) else tuple(classes)
     if not classes or not set(classes) <= set(CLASSES) or len(set(classes)) < len(classes):
         raise ValueError(f"classes: got {classes!r}, expected different names out of {', '.join(CLASSES)}")
-    of_each = {  # how many numbers a knob draws for each scene
-        "position": (1 if objects == 1 else _TRIES, objects, 2),
-        "scale": (objects,),
-        "rotation": (objects,),
-        "colour": (objects, 3),
-        "background": (9,),
-        "illumination": (3,),
-        "noise": (),
-        "blur": (),
-        "occlusion": (3,),
-        "viewpoint": (objects, 2),
-    }
-    draws = {
-        knob: np.random.default_rng([seed, number]).random((count, *of_each[knob]))
-        for number, knob in enumerate(KNOBS)
-        if settings[knob] == "random"
-    }
-    order = np.random.default_rng([seed, len(KNOBS)])
-    labels = balanced(count * objects, len(classes), order).reshape(count, objects)
-    outlines = _outlines(classes, labels, size, draws)
-    coverage, hidden, visible = _drawn(outlines, _shifts(outlines[0], size, draws), size, draws)
-    masks = (coverage >= 128).astype(np.uint8)
-    images = np.empty((count, size, size, 3), np.uint8)
-    grain = np.random.default_rng([seed, KNOBS.index("noise"), 1])
-    for start in range(0, count, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        drawn = {knob: values[part] for knob, values in draws.items()}
-        images[part] = _painted(coverage[part], hidden[part], drawn, grain)
+
+    # The functions below take a random knob's numbers from its stream; the other knobs have none.
+    streams = {knob: np.random.default_rng([seed, KNOBS.index(knob)]) for knob in KNOBS if settings[knob] == "random"}
+    streams["grain"] = np.random.default_rng([seed, KNOBS.index("noise"), 1])
+    labels = balanced(count * objects, len(classes), np.random.default_rng([seed, len(KNOBS)])).reshape(count, objects)
+    coverage = _drawn(_outlines(classes, labels, size, streams), size, streams)
+    images = np.concatenate([_painted(coverage[at : at + _CHUNK], streams) for at in range(0, count, _CHUNK)])
+    masks = (coverage[:, 1:] >= 128).astype(np.uint8)
     first = 0 if objects == 1 else slice(None)
-    return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], visible[:, first], classes)
+    return Scenes(images, labels[:, first], boxes_of(masks)[:, first], masks[:, first], classes)
 
 
 def balanced(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
     """Labels in blocks that hold every class once, each block in an order of its own."""
-    blocks = -(-count // classes)
-    return rng.random((blocks, classes)).argsort(axis=1).ravel()[:count]
+    return rng.random((-(-count // classes), classes)).argsort(axis=1).ravel()[:count]
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
@@ -237,8 +156,7 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
         ``(..., 4)``, float32: left, top, width, height as shares of the mask's sides; four zeros for an empty mask.
     """
     bounds = []
-    for axis in (-2, -1):  # over the rows, which leaves columns; then the other way round
-        used = masks.any(axis=axis)
+    for used in (masks.any(axis=-2), masks.any(axis=-1)):  # columns, rows
         length = used.shape[-1]
         first, last = used.argmax(axis=-1), length - used[..., ::-1].argmax(axis=-1)
         bounds.append((first / length, (last - first) * used.any(axis=-1) / length))
@@ -246,193 +164,152 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
     return np.stack([left, top, width, height], axis=-1).astype(np.float32)
 
 
-# In what follows, `draws` are the numbers from 0 to 1 of every knob that is random.
-
-
-def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
+def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, streams: dict) -> np.ndarray:
     """Outlines and holes around the origin, ``(2, scene, object, point, 2)`` in pixels; no hole is a point repeated."""
-    longest = max(len(polygon) for polygons in _OUTLINES.values() for polygon in polygons)
-    table = np.zeros((2, len(classes), longest, 2))
-    for index, name in enumerate(classes):
-        for part, polygon in enumerate(_OUTLINES[name]):
-            table[part, index] = np.pad(polygon, [(0, longest - len(polygon)), (0, 0)], mode="edge")
+    polygons = [[_OUTLINES[name] for name in classes], [_HOLES.get(name, np.zeros((1, 2))) for name in classes]]
+    longest = max(len(outline) for outline in _OUTLINES.values())
+    table = np.array([[np.pad(p, [(0, longest - len(p)), (0, 0)], mode="edge") for p in part] for part in polygons])
     points = table[:, labels]
-
-    if "rotation" in draws:
-        angle = 2 * np.pi * draws["rotation"]
-        cos, sin = np.cos(angle)[..., None], np.sin(angle)[..., None]
-        x, y = points[..., 0], points[..., 1]
-        points = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
-    if "viewpoint" in draws:
-        points = _tilted(points, draws["viewpoint"])
-    radius = 0.22 + 0.2 * draws["scale"] if "scale" in draws else 0.32
-    several = labels.shape[1] > 1
-    room = size / 2 if several else size
+    if "rotation" in streams:
+        points = _turned(points, 2 * np.pi * streams["rotation"].random(labels.shape))
+    if "viewpoint" in streams:
+        axis, tilt = np.moveaxis(streams["viewpoint"].random((*labels.shape, 2)), -1, 0)
+        axis, tilt = 2 * np.pi * axis, np.deg2rad(20 + 35 * tilt)[..., None]
+        along, across = np.moveaxis(_turned(points, -axis), -1, 0)
+        nearness = 3 / (3 + across * np.sin(tilt))  # as seen from three radii away
+        points = _turned(np.stack([along * nearness, across * np.cos(tilt) * nearness], axis=-1), axis)
+    radius = 0.22 + 0.2 * streams["scale"].random(labels.shape) if "scale" in streams else 0.32
+    share, room = (1, size) if labels.shape[1] == 1 else (0.7, size / 2)
     widest = np.ptp(points[0], axis=-2).max(axis=-1)
-    factor = np.minimum((0.7 if several else 1.0) * radius * size, room / widest)
-    return points * factor[..., None, None]
+    return points * np.minimum(share * radius * size, room / widest)[..., None, None]
 
 
-def _tilted(points: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Turn the plane of the points about an axis in it, and see it from three radii away."""
-    axis, tilt = 2 * np.pi * draws[..., 0], np.deg2rad(20 + 35 * draws[..., 1])
-    along = np.stack([np.cos(axis), np.sin(axis)], axis=-1)[..., None, :]
-    across = along[..., ::-1] * [-1, 1]
-    u, v = (points * along).sum(axis=-1), (points * across).sum(axis=-1)
-    tilt = tilt[..., None]
-    nearness = 3 / (3 + v * np.sin(tilt))
-    return (u * nearness)[..., None] * along + (v * np.cos(tilt) * nearness)[..., None] * across
+def _turned(points: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Every object's points, turned about the origin."""
+    cos, sin = np.cos(angles)[..., None], np.sin(angles)[..., None]
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
 
 
-def _shifts(outlines: np.ndarray, size: int, draws: dict[str, np.ndarray]) -> np.ndarray:
+def _shifts(outlines: np.ndarray, size: int, streams: dict) -> np.ndarray:
     """Shifts that put every object inside the frame, ``(try, scene, object, 2)`` in pixels; the last parts them."""
-    objects = outlines.shape[1]
+    count, objects = outlines.shape[:2]
     low, extent = outlines.min(axis=-2), np.ptp(outlines, axis=-2)
     quarters = np.array([(0.25, 0.25), (0.75, 0.75), (0.75, 0.25), (0.25, 0.75)])
     apart = (0.5 if objects == 1 else quarters[:objects]) * size - extent / 2 - low
-    if "position" not in draws:
+    if "position" not in streams:
         return apart[None]
-    return np.stack([*(draws["position"].swapaxes(0, 1) * (size - extent) - low), apart])
+    places = streams["position"].random((count, 1 if objects == 1 else _TRIES, objects, 2))
+    return np.stack([*(places.swapaxes(0, 1) * (size - extent) - low), apart])
 
 
-def _drawn(
-    outlines: np.ndarray, shifts: np.ndarray, size: int, draws: dict[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Visible coverage of every object and of the bar, 0 to 255, and the share of each mask that is visible."""
+def _drawn(outlines: np.ndarray, size: int, streams: dict) -> np.ndarray:
+    """Coverage of each pixel by the bar and by what is visible of every object, ``(scene, 1 + object, ...)``, uint8."""
     _, count, objects = outlines.shape[:3]
-    coverage = np.empty((count, objects, size, size), np.uint8)
-    hidden = np.zeros((count, size, size), np.uint8)
-    visible = np.ones((count, objects))
+    shifts = _shifts(outlines[0], size, streams)
+    coverage = np.zeros((count, 1 + objects, size, size), np.uint8)
     for scene in range(count):
         for shift in shifts[:, scene]:
             placed = outlines[:, scene] + shift[:, None]
-            whole = [_silhouette(placed[:, number], size) for number in range(objects)]
-            parts = [_less(shape, whole[number + 1 :]) for number, shape in enumerate(whole)]
-            shares = _shares(whole, parts) if objects > 1 else np.ones(1)
-            if shares.min() >= LEAST_VISIBLE:
+            whole = [_silhouette(*placed[:, number], size) for number in range(objects)]
+            parts = [reduce(ImageChops.subtract, whole[number:]) for number in range(objects)]
+            if objects == 1 or _enough_visible(whole, parts):
                 break
-        if "occlusion" in draws:
-            parts, shares, hidden[scene] = _occluded(whole, parts, placed[0, 0], draws["occlusion"][scene], size)
-        coverage[scene] = [part.reduce(OVERSAMPLING) for part in parts]
-        visible[scene] = shares
-    return coverage, hidden, visible
+        if "occlusion" in streams:
+            bar, parts = _occluded(whole, parts, placed[0, 0], size, streams["occlusion"].random(3))
+            coverage[scene, 0] = bar.reduce(OVERSAMPLING)
+        coverage[scene, 1:] = [part.reduce(OVERSAMPLING) for part in parts]
+    return coverage
 
 
-def _silhouette(polygons: np.ndarray, size: int) -> Image.Image:
-    """A polygon and its hole, white on black, `OVERSAMPLING` times as large."""
+def _silhouette(outline: np.ndarray, hole: np.ndarray, size: int) -> Image.Image:
+    """A polygon less its hole, white on black, `OVERSAMPLING` times as large."""
     canvas = Image.new("L", (size * OVERSAMPLING,) * 2)
     draw = ImageDraw.Draw(canvas)
     # Pillow's coordinates name the middles of pixels, ours their edges.
-    outline, hole = polygons * OVERSAMPLING - 0.5
-    draw.polygon(outline.ravel().tolist(), fill=255)
-    if np.ptp(hole, axis=0).any():
-        draw.polygon(hole.ravel().tolist(), fill=0)
+    draw.polygon((outline * OVERSAMPLING - 0.5).ravel().tolist(), fill=255)
+    if (hole[0] != hole[1]).any():
+        draw.polygon((hole * OVERSAMPLING - 0.5).ravel().tolist(), fill=0)
     return canvas
 
 
-def _less(shape: Image.Image, covers: list[Image.Image]) -> Image.Image:
-    for cover in covers:
-        shape = ImageChops.subtract(shape, cover)
-    return shape
-
-
-def _shares(whole: list[Image.Image], parts: list[Image.Image]) -> np.ndarray:
-    """How much of each object's mask is left of it."""
+def _enough_visible(whole: list[Image.Image], parts: list[Image.Image]) -> bool:
+    """Whether at least 30 % of each object's mask is left of it."""
     areas = [[sum(shape.reduce(OVERSAMPLING).histogram()[128:]) for shape in shapes] for shapes in (parts, whole)]
-    return np.divide(*areas)
+    return (np.divide(*areas) >= 0.3).all()
 
 
-def _occluded(
-    whole: list[Image.Image], parts: list[Image.Image], target: np.ndarray, draws: np.ndarray, size: int
-) -> tuple[list[Image.Image], np.ndarray, Image.Image]:
-    """Lay a bar across the target, narrower until enough of every object is visible; if it never is, lay none."""
-    angle = np.pi * draws[0]
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+def _occluded(whole: list, parts: list, target: np.ndarray, size: int, draws: np.ndarray) -> tuple[Image.Image, list]:
+    """A bar across the target and what it leaves, narrower until enough of every object is visible, else no bar."""
+    along, across = _turned(np.eye(2), np.pi * draws[0])
     reach = target @ across
     middle = reach.min() + (0.2 + 0.6 * draws[1]) * np.ptp(reach)
     half_width = (0.15 + 0.2 * draws[2]) * np.ptp(reach)
     foot = target.mean(axis=0) @ along * along + middle * across
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     while half_width * OVERSAMPLING >= 1:
-        ends = [foot + side * 2 * size * along for side in (-1, 1)]
-        bar = np.stack([ends[0] - half_width * across, ends[1] - half_width * across,
-                        ends[1] + half_width * across, ends[0] + half_width * across])  # fmt: skip
-        cover = _silhouette(np.stack([bar, np.zeros_like(bar)]), size)
-        left = [_less(part, [cover]) for part in parts]
-        shares = _shares(whole, left)
-        if shares.min() >= LEAST_VISIBLE:
-            return left, shares, cover.reduce(OVERSAMPLING)
+        outline = foot + corners[:, :1] * 2 * size * along + corners[:, 1:] * half_width * across
+        bar = _silhouette(outline, np.zeros((2, 2)), size)
+        left = [ImageChops.subtract(part, bar) for part in parts]
+        if _enough_visible(whole, left):
+            return bar, left
         half_width *= 0.7
-    return parts, _shares(whole, parts), Image.new("L", (size, size))
+    return Image.new("L", whole[0].size), parts
 
 
-def _painted(
-    coverage: np.ndarray, hidden: np.ndarray, draws: dict[str, np.ndarray], grain: np.random.Generator
-) -> np.ndarray:
-    """Colours from 0 to 255: objects and bar over the background, then light, blur and noise."""
-    count, objects, size = coverage.shape[:3]
-    cover = coverage.astype(np.float32) / 255
-    barred = hidden[..., None].astype(np.float32) / 255
-    background = _backgrounds(draws["background"], size) if "background" in draws else _hsv(0.6, 0.35, 0.3)
-    image = background * (1 - cover.sum(axis=1)[..., None] - barred) + _hsv(0.07, 0.45, 0.35) * barred
-    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, objects, 3))
-    if "colour" in draws:
-        hue, saturation, value = np.moveaxis(draws["colour"], -1, 0)
+def _painted(coverage: np.ndarray, streams: dict) -> np.ndarray:
+    """Images: objects and bar over the background, then light, blur and noise."""
+    count, _, size = coverage.shape[:3]
+    bar, *shapes = np.moveaxis(coverage, 1, 0)[..., None].astype(np.float32) / 255
+    background = _backgrounds(streams["background"], count, size) if "background" in streams else _hsv(0.6, 0.35, 0.3)
+    image = background * (1 - sum(shapes) - bar) + _hsv(0.07, 0.45, 0.35) * bar
+    colours = np.broadcast_to(_hsv(0.08, 0.85, 0.96), (count, len(shapes), 3))
+    if "colour" in streams:
+        hue, saturation, value = np.moveaxis(streams["colour"].random((count, len(shapes), 3)), -1, 0)
         colours = _hsv(hue, 0.65 + 0.3 * saturation, 0.75 + 0.25 * value)
-    for number in range(objects):
-        image += cover[:, number, ..., None] * colours[:, number, None, None]
-    if "illumination" in draws:
-        level, direction, steepness = draws["illumination"].T[..., None, None]
+    for number, shape in enumerate(shapes):
+        image += shape * colours[:, number, None, None]
+    if "illumination" in streams:
+        level, direction, steepness = streams["illumination"].random((count, 3)).T[..., None, None]
         light = (0.5 + 0.7 * level) * (1 + 0.5 * steepness * _ramp(2 * np.pi * direction, size))
         image *= light[..., None].astype(np.float32)
-    if "blur" in draws:
-        from scipy.ndimage import gaussian_filter
+    if "blur" in streams:
+        from scipy.ndimage import gaussian_filter  # slow to import
 
-        for picture, sigma in zip(image, (0.3 + 0.9 * draws["blur"]) * size / 32, strict=True):
+        for picture, sigma in zip(image, (0.3 + 0.9 * streams["blur"].random(count)) * size / 32, strict=True):
             gaussian_filter(picture, (sigma, sigma, 0), output=picture, mode="nearest")
-    if "noise" in draws:
-        strength = 0.02 + 0.1 * draws["noise"][:, None, None, None]
-        image += grain.standard_normal(image.shape, np.float32) * strength.astype(np.float32)
-    return np.rint(image.clip(0, 1) * 255)
+    if "noise" in streams:
+        strength = (0.02 + 0.1 * streams["noise"].random((count, 1, 1, 1))).astype(np.float32)
+        image += streams["grain"].standard_normal(image.shape, np.float32) * strength
+    return np.rint(image.clip(0, 1) * 255).astype(np.uint8)
 
 
 def _hsv(hue, saturation, value) -> np.ndarray:
-    from matplotlib.colors import hsv_to_rgb
-
     return hsv_to_rgb(np.stack(np.broadcast_arrays(hue, saturation, value), axis=-1)).astype(np.float32)
 
 
 @cache
 def _textures(size: int) -> np.ndarray:
     """Windows of this side on brick, gravel and grass, halved in size, with values spread over 0 to 1."""
-    from skimage import data
-
-    pictures = []
-    for picture in (data.brick(), data.gravel(), data.grass()):
-        small = np.asarray(Image.fromarray(picture).reduce(2), np.float32)
-        low, high = np.percentile(small, (2, 98))
-        pictures.append(((small - low) / (high - low)).clip(0, 1))
-    return np.lib.stride_tricks.sliding_window_view(np.stack(pictures), (size, size), axis=(1, 2))
+    small = np.array([Image.fromarray(p).reduce(2) for p in (data.brick(), data.gravel(), data.grass())], np.float32)
+    low, high = np.percentile(small, (2, 98), axis=(1, 2), keepdims=True)
+    spread = ((small - low) / (high - low)).clip(0, 1)
+    return np.lib.stride_tricks.sliding_window_view(spread, (size, size), axis=(1, 2))
 
 
-def _backgrounds(draws: np.ndarray, size: int) -> np.ndarray:
-    """Each a blend of two colours, both dark or both pale, so that any strong colour stands out.
-
-    The blend is the first colour alone, a gradient, or a texture.
-    """
-    pale, hue, strength, value, other_hue, kind, angle = draws[:, :7].T
-    pale, kind = pale < 0.4, (kind * 3).astype(int)
+def _backgrounds(stream: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """One colour, a gradient to a second or a texture of both; both dark or both pale, so that objects stand out."""
+    draws = stream.random((count, 9))
+    pale, hue, strength, value, other_hue, kind, angle = draws[:, :7].T[..., None, None]
+    pale = pale < 0.4
     saturation = np.where(pale, 0.18, 0.5) * strength
     dark_value = 0.1 + 0.2 * value
     first = _hsv(hue, saturation, np.where(pale, 0.95 + 0.05 * value, dark_value))
     second = _hsv((hue + 0.12 * (other_hue - 0.5)) % 1, saturation, np.where(pale, 0.8, dark_value + 0.22))
-    first, second = first[:, None, None], second[:, None, None]
-
-    blend = np.zeros((len(draws), size, size), np.float32)
-    graded, textured = kind == 1, kind == 2
-    blend[graded] = (1 + _ramp(2 * np.pi * angle[graded, None, None], size)) / 2
     windows = _textures(size)
-    which, top, left = (draws[textured, 6:] * windows.shape[:3]).astype(int).T
-    blend[textured] = windows[which, top, left]
+    which, top, left = (draws[:, 6:] * windows.shape[:3]).astype(int).T
+    gradient = (1 + _ramp(2 * np.pi * angle, size)) / 2
+    blend = np.choose((kind * 3).astype(int), [0, gradient, windows[which, top, left]]).astype(np.float32)
     return first + blend[..., None] * (second - first)
 
 

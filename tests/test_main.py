@@ -32,7 +32,12 @@ def course(tmp_path):
     """A copy of the course with two of its notebooks, in a folder with a strange name."""
     root = tmp_path / "Mein Kurs – été 画像"
     shutil.copytree(rules.ROOT / "helpers", root / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("requirements.txt", "data/backbone.npz", f"notebooks/{NOTEBOOK}", f"notebooks/solutions/{NOTEBOOK}"):
+    for name in (
+        "requirements.txt",
+        "data/backbone.weights.h5",
+        f"notebooks/{NOTEBOOK}",
+        f"notebooks/solutions/{NOTEBOOK}",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(rules.ROOT / name, root / name)
     return root
@@ -63,7 +68,7 @@ def test_the_command_as_it_is_typed(course):
     assert shown["Keras's backend"] == "tensorflow"
     assert shown["GPUs"]
     assert shown["real data sets"] == f"none, and none is needed, in {sets}"
-    assert shown["backbone"] == str(course / "data" / "backbone.npz")
+    assert shown["backbone"] == str(course / "data" / "backbone.weights.h5")
     assert "changed cells" not in shown
     assert not sets.exists()
 
@@ -163,9 +168,9 @@ def test_a_tensorflow_that_hangs_is_given_up(fake_tensorflow):
 def test_a_cache_that_cannot_be_written_and_a_missing_backbone_are_problems(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "file" / "sets"))
-    monkeypatch.setattr(backbone, "WEIGHTS", tmp_path / "backbone.npz")
+    monkeypatch.setattr(backbone, "WEIGHTS", tmp_path / "backbone.weights.h5")
     _, (missing, unwritable) = doctor.data()
-    assert "git checkout -- data/backbone.npz" in only([missing])
+    assert "git checkout -- data/backbone.weights.h5" in only([missing])
     assert f"{tmp_path / 'file'} cannot be written to (" in only([unwritable])
 
 

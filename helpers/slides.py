@@ -6,6 +6,7 @@ Importing this module needs the standard library only, so that the website can f
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import io
 import os
@@ -16,16 +17,17 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _COURSE = Path(__file__).resolve().parent.parent
+_PATIENCE = 6  # seconds without an answer or without a byte
 # What decks need: npm's packages, each with npm's checksum (sha512) and how the paths of the files begin that are used.
 # MathJax draws formulas as SVG: its other formats need fonts ten times as large, which come too late for a PDF.
 PACKAGES = {
@@ -66,19 +68,7 @@ _SETTINGS = {
     "mermaid_js_url": "data:text/javascript,export default {initialize() {}}",
     "embed_images": True,
 }
-_PATIENCE = 6  # seconds without an answer or without a byte
 _WEB_IMAGE = re.compile(r"(?:\[(?=!))?!\[[^\]]*\]\(https?:[^)]*\)(?:\]\([^)]*\))?")  # and the link around it
-# Where a notebook says what its speaker needs.
-_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
-_ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
-_SECTION = re.compile(r"## (\d+) ")
-_MINUTES = re.compile(r"\b(\d+) minutes to teach")
-_PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
-_CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?) +✓", re.MULTILINE)  # that held, as a cell printed it
-_MOST_CLAIMS = 3  # in a note, which is read while speaking
-_SHORT = 25  # letters: "Hardly.", say
-# The dots of "et al. 2014" and of "M. Zeiler" end no sentence, and one may end with a parenthesis.
-_BETWEEN_SENTENCES = re.compile(r"(?:(?<=[^A-Z][.!?])|(?<=[^A-Z][.!?][)\"]))\s+(?=[^a-z0-9\s])")
 # Without these the PDF has bold formulas (of the hairline around each letter), an empty last page, and now and then no
 # other: a browser without a window may draw no frame, for which reveal.js would wait, before its time is over.
 _FOR_PRINTING = """<style>@media print {
@@ -110,6 +100,9 @@ _BROWSERS = (
 )
 
 
+# Packages
+
+
 def cache_folder() -> Path:
     """Where the packages that decks need lie once they were fetched: ``data/slide_assets`` in the course's folder."""
     return _COURSE / "data" / "slide_assets"
@@ -127,76 +120,73 @@ def fetch_package(package: str, checksum: str, wanted: str, remedy: str) -> Path
     if folder.is_dir():
         return folder
     registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
-    host, name = urlsplit(registry).hostname, package.rpartition("-")[0]
+    address = f"{registry.rstrip('/')}/{package.rpartition('-')[0]}/-/{package}.tgz"
     try:
-        with urllib.request.urlopen(f"{registry.rstrip('/')}/{name}/-/{package}.tgz", timeout=_PATIENCE) as response:
+        with urllib.request.urlopen(address, timeout=_PATIENCE) as response:
             archive = response.read()
-        is_whole = base64.b64encode(hashlib.sha512(archive).digest()).decode() == checksum
-        reason = "" if is_whole else "what came is damaged: its checksum is wrong"
-    except HTTPError as error:
-        reason = f"{host} answered {error.code}"
-    except (OSError, HTTPException):
-        reason = f"{host} cannot be reached"
-    if reason:
+        if base64.b64encode(hashlib.sha512(archive).digest()).decode() != checksum:
+            raise OSError("what came is damaged, its checksum is wrong")
+    except (OSError, HTTPException) as error:
         raise ConnectionError(
-            f"{package} is not on this computer and could not be downloaded ({reason}): "
+            f"{package} is not on this computer and could not be downloaded "
+            f"({urlsplit(registry).hostname}: {getattr(error, 'reason', error)}): "
             f"{remedy} once with a network; from then on it needs none."
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as half_made:
-        unpack(archive, tuple(wanted.split()), Path(half_made) / name)
-        (Path(half_made) / name).rename(folder)  # so that the folder is there when it is complete, not before
+        ) from error
+    with _made_aside(folder) as half_made, tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        for member in members:
+            inside = member.name.partition("/")[2]  # npm packs everything into one folder
+            if inside.startswith(tuple(wanted.split())):
+                members.extract(member.replace(name=inside), half_made, filter="data")
+        for sheet in half_made.rglob("*.css"):
+            # Fonts of Google's, for which a deck would wait behind a silent firewall.
+            sheet.write_bytes(re.sub(rb"@import url\(https?:[^)]*\);", b"", sheet.read_bytes()))
     return folder
 
 
-def unpack(archive: bytes, wanted: tuple[str, ...], folder: Path) -> None:
-    """Write those files of an npm package to a folder whose paths in it begin with one of `wanted`.
+@contextlib.contextmanager
+def _made_aside(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in its place when it is complete; of two runs at once the quicker one's stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        half_made = Path(aside) / folder.name
+        yield half_made
+        try:
+            half_made.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
-    Raises
-    ------
-    OSError
-        When the package names a path outside itself.
-    """
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        for member in members:
-            if ".." in re.split(r"[/\\]", member.name):
-                raise OSError(f"The package names {member.name}, which is outside its own folder")
-            inside = member.name.partition("/")[2]
-            if member.isfile() and inside.startswith(wanted):
-                content = members.extractfile(member).read()
-                if inside.endswith(".css"):
-                    # Fonts of Google's, for which a deck would wait behind a silent firewall.
-                    content = re.sub(rb"@import url\(https?:[^)]*\);", b"", content)
-                (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-                (folder / inside).write_bytes(content)
+
+# Decks
 
 
 def make_deck(notebook: Path, folder: Path) -> Path:
     """Write the deck of a notebook, from its stored outputs, and what it needs into ``assets`` beside it.
 
-    Images from the web, such as the Colab badge, are left out. The speaker's notes are written from what the notebook
-    says of its sections and asks to predict. The deck of a notebook in ``solutions``, which has the name of its lesson,
-    is called so.
+    Images from the web, such as the Colab badge, are left out; the speaker's notes are added. The deck of a notebook
+    in ``solutions``, which has the name of its lesson, is called so.
 
     Raises
     ------
     ValueError
-        When there is no such notebook, or it is not one, or it has nothing to show.
+        When there is no such notebook, or it is not one.
     ConnectionError
         As `fetch_package`.
     """
     import nbformat
     from nbconvert import SlidesExporter
 
-    if not notebook.is_file():
-        raise ValueError(f"notebook: there is no file {notebook}")
     try:
         content = nbformat.read(notebook, as_version=4)
+    except FileNotFoundError:
+        raise ValueError(f"notebook: there is no file {notebook}") from None
     except (ValueError, AttributeError, nbformat.ValidationError):
         raise ValueError(f"notebook: {notebook} is not a notebook") from None
     for package, (checksum, wanted) in PACKAGES.items():
         fetched = fetch_package(package, checksum, wanted, "run 'python -m helpers.slides'")
-        shutil.copytree(fetched, folder / "assets" / package, dirs_exist_ok=True)
+        if not (folder / "assets" / package).is_dir():
+            with _made_aside(folder / "assets" / package) as copy:
+                shutil.copytree(fetched, copy)
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = _WEB_IMAGE.sub("", cell.source)
@@ -209,31 +199,43 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     return deck
 
 
+# The speaker's notes, and where a notebook says what they need
+
+_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
+_ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
+_SECTION = re.compile(r"## (\d+) ")
+_MINUTES = re.compile(r"\b(\d+) minutes to teach")
+_PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
+_CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?)  ([✓✗·](?:  \[.*\])?)$", re.MULTILINE)  # as `claims.claim` prints it
+_KEY = "The key S opens these notes."
+_MOST_CLAIMS = 3  # in a note, which is read while speaking
+_SHORT = 25  # letters: "Hardly.", say
+# The dots of "et al. 2014" and of "M. Zeiler" end no sentence, and one may end with a parenthesis.
+_BETWEEN_SENTENCES = re.compile(r"(?:(?<=[^A-Z][.!?])|(?<=[^A-Z][.!?][)\"]))\s+(?=[^a-z0-9\s])")
+
+
 class Section(NamedTuple):
     """A row of the table in which a lesson lists its sections, and when it begins."""
 
     number: int
     is_core: bool
     question: str
-    length: str  # its minutes, but it may also be "at home"
+    length: str  # its minutes, but it may also be "at home", for which
+    minutes: int  # is 0
     begins: int  # in minutes, after all sections before it,
     core_begins: int  # and after those of the core only
-
-    @property
-    def minutes(self) -> int:
-        return int(self.length) if self.length.isdecimal() else 0
 
 
 def read_sections(notebook: "NotebookNode") -> list[Section]:
     """Read the table of a lesson's sections; a notebook without such a table has none."""
     tables = (_TABLE.search(cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
     rows = _ROW.findall(next((table[1] for table in tables if table), ""))
-    sections, begins, core_begins = [], 0, 0
+    sections, whole, core = [], 0, 0
     for number, mark, question, length in rows:
-        section = Section(int(number), bool(mark), question, length, begins, core_begins)
-        sections.append(section)
-        begins += section.minutes
-        core_begins += section.minutes * section.is_core
+        minutes = int(length) if length.isdecimal() else 0
+        sections.append(Section(int(number), bool(mark), question, length, minutes, whole, core))
+        whole += minutes
+        core += minutes if mark else 0
     return sections
 
 
@@ -241,37 +243,31 @@ def add_notes(notebook: "NotebookNode") -> None:
     """Write the speaker's notes: the lesson's plan, when each section begins, what to ask and what comes of it."""
     import nbformat.v4
 
-    cells, slides = notebook.cells, _slides(notebook)
+    cells = notebook.cells
     sections = {section.number: section for section in read_sections(notebook)}
-    # From the last slide on, so that the places of the others stay.
+    slides: list[list[int]] = []  # where the cells of each slide are in the notebook
+    for index, cell in enumerate(cells):
+        if _is_shown(cell):
+            if not slides or _slide_type(cell) in ("slide", "subslide"):
+                slides.append([])
+            slides[-1].append(index)
+    # From the last slide on, so that the places of the others stay
     for slide in reversed(slides):
-        heading = _SECTION.match(cells[slide[0]].source)
-        section = sections.get(int(heading[1])) if heading else None
-        texts = [note for index in slide for note in _predictions(cells, index)]
-        if section:
-            texts.insert(0, _time(section))
-        if slide is slides[0]:
-            texts.insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source))
-        text = "\n\n".join(filter(None, texts))
-        if text:
-            note = nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})
-            # Behind the first cell: a later one may be a fragment, with which the note would come and go.
+        title = cells[slide[0]].source
+        texts = []
+        if slide is slides[0] and (sections or _MINUTES.search(title)):
+            texts.append(_plan(list(sections.values())) or f"**{_MINUTES.search(title)[1]} minutes.** {_KEY}")
+        if (heading := _SECTION.match(title)) and int(heading[1]) in sections:
+            texts.append(_time(sections[int(heading[1])]))
+        texts += [note for index in slide for note in _predictions(cells[index], cells[index + 1 :])]
+        if texts:
+            note = nbformat.v4.new_markdown_cell("\n\n".join(texts), metadata={"slideshow": {"slide_type": "notes"}})
+            # Behind the first cell: a later one may be a fragment, with which the note would come and go
             cells.insert(slide[0] + 1, note)
 
 
 def _slide_type(cell: "NotebookNode") -> str:
     return cell.metadata.get("slideshow", {}).get("slide_type", "-")
-
-
-def _slides(notebook: "NotebookNode") -> list[list[int]]:
-    """Where the cells of each slide are in the notebook; cells that are not shown are in none."""
-    slides: list[list[int]] = []
-    for index, cell in enumerate(notebook.cells):
-        if _slide_type(cell) in ("slide", "subslide") or (not slides and _is_shown(cell)):
-            slides.append([])
-        if _is_shown(cell):
-            slides[-1].append(index)
-    return slides
 
 
 def _is_shown(cell: "NotebookNode") -> bool:
@@ -283,8 +279,7 @@ def _plan(sections: list[Section]) -> str:
     whole = sum(section.minutes for section in sections)
     core = sum(section.minutes for section in sections if section.is_core)
     lines = [
-        f"**{whole} minutes, {core} of them for the core, ◆.** Short of time? Leave out the sections without ◆. "
-        "The key S opens these notes.",
+        f"**{whole} minutes, {core} of them for the core, ◆.** Short of time? Leave out the sections without ◆. {_KEY}",
         "",
         "| begins | core only | section | minutes |",
         "| --- | --- | --- | --- |",
@@ -297,45 +292,41 @@ def _plan(sections: list[Section]) -> str:
     return "\n".join(lines)
 
 
-def _whole_time(title: str) -> str:
-    """The time for a notebook that has no table of sections; empty where its title does not tell it."""
-    told = _MINUTES.search(title)
-    return f"**{told[1]} minutes.** The key S opens these notes." if told else ""
-
-
 def _time(section: Section) -> str:
     """When a section begins and ends."""
     told = section.length or "no time is set"
     if section.minutes:
-        ends, core_ends = section.begins + section.minutes, section.core_begins + section.minutes
-        core = f"core only: {_clock(section.core_begins)} to {_clock(core_ends)}"
-        told += f" minutes, {_clock(section.begins)} to {_clock(ends)}; "
+        told = f"{section.minutes} minutes, {_span(section.begins, section.minutes)}; "
+        core = f"core only: {_span(section.core_begins, section.minutes)}"
         told += core if section.is_core else "leave it out when time is short"
     return f"**Section {section.number}{' ◆' * section.is_core}:** {told}."
+
+
+def _span(begins: int, minutes: int) -> str:
+    return f"{_clock(begins)} to {_clock(begins + minutes)}"
 
 
 def _clock(minutes: int) -> str:
     return f"{minutes // 60}:{minutes % 60:02}"
 
 
-def _predictions(cells: "list[NotebookNode]", index: int) -> list[str]:
+def _predictions(cell: "NotebookNode", following: "list[NotebookNode]") -> list[str]:
     """For each prediction that a cell asks for: the question, and what the next cells say, in a sentence and claims."""
-    if cells[index].cell_type != "markdown":
+    if cell.cell_type != "markdown":
         return []
-    then, claims = "", []
-    for cell in filter(_is_shown, cells[index + 1 :]):
-        if cell.cell_type == "markdown":
-            then = _first_sentence(cell.source)
+    answer, claims = "", []
+    for later in filter(_is_shown, following):
+        if later.cell_type == "markdown":
+            answer = _first_sentence(later.source)
             break
-        printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
-        claims += [f"- `{what}`: `{value}`" for what, value in _CLAIM.findall(printed)]
-    notes = []
-    for before, question in _PREDICTION.findall(cells[index].source):
-        lines = [f"**Ask:** {before}{question} **Wait for hands before you go on.**"]
-        lines += [f"**Then:** {then}"] if then else []
-        lines += ["**Checked:**\n\n" + "\n".join(claims[:_MOST_CLAIMS])] if claims else []
-        notes.append("\n\n".join(lines))
-    return notes
+        printed = "".join(output.get("text", "") for output in later.get("outputs", []))
+        claims += [f"- `{what}`: `{value}` {mark}" for what, value, mark in _CLAIM.findall(printed)]
+    then = f"\n\n**Then:** {answer}" if answer else ""
+    checked = "\n\n**Checked:**\n\n" + "\n".join(claims[:_MOST_CLAIMS]) if claims else ""
+    return [
+        f"**Ask:** {before}{question} **Wait for hands before you go on.**{then}{checked}"
+        for before, question in _PREDICTION.findall(cell.source)
+    ]
 
 
 def _first_sentence(markdown: str) -> str:
@@ -345,6 +336,9 @@ def _first_sentence(markdown: str) -> str:
         return ""
     sentences = [each for each in _BETWEEN_SENTENCES.split(text) if not re.fullmatch(r"\(.*\)", each, re.DOTALL)]
     return " ".join(sentences[: 2 if sentences and len(sentences[0]) < _SHORT else 1])
+
+
+# PDFs
 
 
 def find_browser() -> str | None:
@@ -371,21 +365,20 @@ def print_pdf(deck: Path, browser: str) -> Path:
     OSError
         When the browser does not print, or not all.
     """
-    pdf = deck.with_suffix("").with_suffix(".pdf").resolve()
-    pdf.unlink(missing_ok=True)
-    address = f"{deck.resolve().as_uri()}?print-pdf&pdfSeparateFragments=false"
-    done = browse(browser, address, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+    pdf = deck.with_suffix("").with_suffix(".pdf")
     # Of the sections in a deck half at least are slides; the others group them.
     fewest = deck.read_text(encoding="utf-8").count("<section") // 2
-    if not pdf.is_file() or len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) < fewest:
-        pdf.unlink(missing_ok=True)
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise OSError(f"{browser} did not print {deck} ({last})")
-    return pdf
+    with tempfile.TemporaryDirectory(dir=deck.parent) as aside:
+        printed = Path(aside).resolve() / pdf.name
+        address = f"{deck.resolve().as_uri()}?print-pdf&pdfSeparateFragments=false"
+        done = browse(browser, address, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
+        if not printed.is_file() or len(re.findall(rb"/Type /Page\b", printed.read_bytes())) < fewest:
+            reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise OSError(f"{browser} did not print {deck} ({reason or f'exit status {done.returncode}'})")
+        return printed.replace(pdf)
 
 
-def _main(arguments: list[str]) -> int:
-    """Make the decks and print them; return the exit status."""
+def _main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m helpers.slides", description=__doc__.partition("\n")[0])
     parser.add_argument("notebooks", metavar="NOTEBOOK", nargs="*", type=Path, help="if none is named: all")
     parser.add_argument("--to", metavar="FOLDER", type=Path, default=Path("slides"), help="default: slides")
@@ -399,12 +392,10 @@ def _main(arguments: list[str]) -> int:
             if browser:
                 print(print_pdf(deck, browser), flush=True)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
+        sys.exit(str(error))
     if not browser:
         print("No PDFs: install Chrome, Chromium or Edge, or name one in the environment variable CHROME; then repeat")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    _main(sys.argv[1:])

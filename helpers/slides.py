@@ -1,7 +1,6 @@
 """Slide decks that open without a network, from a memory stick say, and a PDF of each: ``python -m helpers.slides``.
 
 As nbconvert writes them, decks load reveal.js, MathJax and more from the web. Here these lie in a folder beside them.
-Importing this module needs the standard library only, so that the website can fetch its MathJax in the same way.
 """
 
 import argparse
@@ -20,14 +19,13 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
+import nbformat
+from nbformat import NotebookNode, v4
 
 _COURSE = Path(__file__).resolve().parent.parent
-_PATIENCE = 6  # seconds without an answer or without a byte
 # What decks need: npm's packages, each with npm's checksum (sha512) and how the paths of the files begin that are used.
 # MathJax draws formulas as SVG: its other formats need fonts ten times as large, which come too late for a PDF.
 PACKAGES = {
@@ -40,67 +38,22 @@ PACKAGES = {
         "LICENSE MathJax.js config/TeX-AMS_SVG.js extensions/Math extensions/TeX/ jax/element/ jax/input/TeX/ "
         "jax/output/SVG/autoload/ jax/output/SVG/config.js jax/output/SVG/fonts/TeX/ jax/output/SVG/jax.js",
     ),
-    "jquery-3.7.1": (
-        "m4avr8yL8kmFN8psrbFFFmB/If14iN5o9nw/NgnnM+kybDJpRsAynV2BsfpTYrTRysYUdADVD7CkUUizgkpLfg==",
-        "LICENSE.txt dist/jquery.min.js",
-    ),
     "requirejs-2.3.8": (
         "7/cTSLOdYkNBNJcDMWf+luFvMriVm7eYxp4BcFCsAX0wF421Vyce5SXP17c+Jd5otXKGNehIonFlyQXSowL6Mw==",
         "require.js",
     ),
 }
-_REVEAL, _MATHJAX, _JQUERY, _REQUIREJS = (f"assets/{package}" for package in PACKAGES)
-# nbconvert's template for slides leaves out what a figure says for those who do not see it.
-_WITH_WORDS = """{%- extends 'index.html.j2' -%}
-{%- block data_png scoped -%}
-{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
-{{ super() | replace('<img ', '<img alt="' ~ (alt | escape_html) ~ '" ') }}
-{%- endblock data_png -%}"""
+_REVEAL, _MATHJAX, _REQUIREJS = (f"assets/{package}" for package in PACKAGES)
 _SETTINGS = {
-    "raw_template": _WITH_WORDS,
+    "raw_template": Path(__file__).with_name("slides.html.j2").read_text(encoding="utf-8"),
     "reveal_width": "1280",
     "reveal_height": "720",
     "reveal_url_prefix": _REVEAL,
     "mathjax_url": f"{_MATHJAX}/MathJax.js?config=TeX-AMS_SVG",
-    "jquery_url": f"{_JQUERY}/dist/jquery.min.js",
     "require_js_url": f"{_REQUIREJS}/require.js",
-    # The course draws no Mermaid diagrams, but nbconvert loads Mermaid into every deck.
-    "mermaid_js_url": "data:text/javascript,export default {initialize() {}}",
     "embed_images": True,
 }
 _WEB_IMAGE = re.compile(r"(?:\[(?=!))?!\[[^\]]*\]\(https?:[^)]*\)(?:\]\([^)]*\))?")  # and the link around it
-# Without these the PDF has bold formulas (of the hairline around each letter), an empty last page, and now and then no
-# other: a browser without a window may draw no frame, for which reveal.js would wait, before its time is over.
-_FOR_PRINTING = """<style>@media print {
-.MathJax_SVG g { stroke: none }
-.reveal .slides .pdf-page:last-of-type { break-after: avoid !important }
-}</style>
-<script>if (/print-pdf/.test(location.search)) window.requestAnimationFrame = step => setTimeout(step, 16)</script>
-"""
-# The speaker's window gets a copy of a note, in which MathJax's drawings are empty: their letters lie elsewhere in the
-# deck. So the formulas of notes become MathML, which browsers draw themselves. And the deck draws a slide's formulas
-# anew when it comes; if MathJax is not through with the first time, as in that window's previews, each appears twice.
-_FOR_SPEAKING = """<script type="text/x-mathjax-config">
-MathJax.Hub.Register.StartupHook("End", () => {
-  for (const tex of document.querySelectorAll("aside.notes script[type^=math]")) {
-    tex.previousSibling.replaceWith(tex.previousSibling.querySelector("math") ?? tex.text);
-    tex.remove();
-  }
-});
-const drawAnew = MathJax.Hub.Rerender;
-MathJax.Hub.Rerender = slide => MathJax.Hub.Queue(() => drawAnew.call(MathJax.Hub, slide));
-</script>
-"""
-_BROWSERS = (
-    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
-    *(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium", "Microsoft Edge")),
-    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
-    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
-    r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
-)
-
-
-# Packages
 
 
 def cache_folder() -> Path:
@@ -122,7 +75,7 @@ def fetch_package(package: str, checksum: str, wanted: str, remedy: str) -> Path
     registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
     address = f"{registry.rstrip('/')}/{package.rpartition('-')[0]}/-/{package}.tgz"
     try:
-        with urllib.request.urlopen(address, timeout=_PATIENCE) as response:
+        with urllib.request.urlopen(address, timeout=6) as response:  # seconds without a byte
             archive = response.read()
         if base64.b64encode(hashlib.sha512(archive).digest()).decode() != checksum:
             raise OSError("what came is damaged, its checksum is wrong")
@@ -157,9 +110,6 @@ def _made_aside(folder: Path) -> Iterator[Path]:
                 raise
 
 
-# Decks
-
-
 def make_deck(notebook: Path, folder: Path) -> Path:
     """Write the deck of a notebook, from its stored outputs, and what it needs into ``assets`` beside it.
 
@@ -169,17 +119,14 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     Raises
     ------
     ValueError
-        When there is no such notebook, or it is not one.
-    ConnectionError
-        As `fetch_package`.
+        When it is not a notebook.
+    OSError
+        When there is no such file; ConnectionError as by `fetch_package`.
     """
-    import nbformat
-    from nbconvert import SlidesExporter
+    from nbconvert import SlidesExporter  # not above: the website, which fetches its MathJax here, has no nbconvert
 
     try:
         content = nbformat.read(notebook, as_version=4)
-    except FileNotFoundError:
-        raise ValueError(f"notebook: there is no file {notebook}") from None
     except (ValueError, AttributeError, nbformat.ValidationError):
         raise ValueError(f"notebook: {notebook} is not a notebook") from None
     for package, (checksum, wanted) in PACKAGES.items():
@@ -195,83 +142,71 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     name = notebook.stem + "_solutions" * (place.name == "solutions")
     page, _ = SlidesExporter(**_SETTINGS).from_notebook_node(content, {"metadata": {"name": name, "path": str(place)}})
     deck = folder / f"{name}.slides.html"
-    deck.write_text(page.replace("</head>", f"{_FOR_PRINTING}{_FOR_SPEAKING}</head>", 1), encoding="utf-8")
+    deck.write_text(page, encoding="utf-8")
     return deck
 
 
-# The speaker's notes, and where a notebook says what they need
-
+# Where a notebook says what its speaker needs
 _TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
 _ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
-_SECTION = re.compile(r"## (\d+) ")
-_MINUTES = re.compile(r"\b(\d+) minutes to teach")
 _PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
 _CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?)  ([✓✗·](?:  \[.*\])?)$", re.MULTILINE)  # as `claims.claim` prints it
-_KEY = "The key S opens these notes."
 _MOST_CLAIMS = 3  # in a note, which is read while speaking
-_SHORT = 25  # letters: "Hardly.", say
-# The dots of "et al. 2014" and of "M. Zeiler" end no sentence, and one may end with a parenthesis.
-_BETWEEN_SENTENCES = re.compile(r"(?:(?<=[^A-Z][.!?])|(?<=[^A-Z][.!?][)\"]))\s+(?=[^a-z0-9\s])")
+# What follows a prediction, up to the end of a sentence: at least 25 letters, so that "Hardly." is not all, without a
+# parenthesis in front. The dots of "et al. 2014" and "M. Zeiler" end no sentence.
+_ANSWER = re.compile(r"(?:\(.*?\)\s+)?(.{23,}?[^A-Z][.!?][)\"]?)(?=\s+[^a-z0-9\s]|\s*\Z)", re.DOTALL)
 
 
 class Section(NamedTuple):
     """A row of the table in which a lesson lists its sections, and when it begins."""
 
-    number: int
+    number: str
     is_core: bool
     question: str
-    length: str  # its minutes, but it may also be "at home", for which
-    minutes: int  # is 0
+    length: str  # its minutes, but it may also be "at home"
+    minutes: int  # 0 for what is no number
     begins: int  # in minutes, after all sections before it,
     core_begins: int  # and after those of the core only
 
 
-def read_sections(notebook: "NotebookNode") -> list[Section]:
+def read_sections(notebook: NotebookNode) -> list[Section]:
     """Read the table of a lesson's sections; a notebook without such a table has none."""
-    tables = (_TABLE.search(cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
-    rows = _ROW.findall(next((table[1] for table in tables if table), ""))
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    table = _TABLE.search(text)
+    rows = _ROW.findall(table[1]) if table else []
     sections, whole, core = [], 0, 0
     for number, mark, question, length in rows:
         minutes = int(length) if length.isdecimal() else 0
-        sections.append(Section(int(number), bool(mark), question, length, minutes, whole, core))
+        sections.append(Section(number, bool(mark), question, length, minutes, whole, core))
         whole += minutes
         core += minutes if mark else 0
     return sections
 
 
-def add_notes(notebook: "NotebookNode") -> None:
+def add_notes(notebook: NotebookNode) -> None:
     """Write the speaker's notes: the lesson's plan, when each section begins, what to ask and what comes of it."""
-    import nbformat.v4
-
-    cells = notebook.cells
-    sections = {section.number: section for section in read_sections(notebook)}
-    slides: list[list[int]] = []  # where the cells of each slide are in the notebook
-    for index, cell in enumerate(cells):
-        if _is_shown(cell):
-            if not slides or _slide_type(cell) in ("slide", "subslide"):
-                slides.append([])
-            slides[-1].append(index)
+    sections = read_sections(notebook)
+    times = {section.number: _time(section) for section in sections if section.length}
+    shown = [each for each in enumerate(notebook.cells) if _slide_type(each[1]) not in ("skip", "notes")]
+    notes: dict[int, list[str]] = {}  # by the place of their slide's first cell
+    for number, (place, cell) in enumerate(shown):
+        if not notes or _slide_type(cell) in ("slide", "subslide"):
+            first = place
+            notes[first] = [_plan(sections)] if sections and not notes else []
+            if (heading := re.match(r"## (\d+) ", cell.source)) and heading[1] in times:
+                notes[first].append(times[heading[1]])
+        if cell.cell_type == "markdown":
+            notes[first] += _predictions(cell, [later for _, later in shown[number + 1 :]])
     # From the last slide on, so that the places of the others stay
-    for slide in reversed(slides):
-        title = cells[slide[0]].source
-        texts = []
-        if slide is slides[0] and (sections or _MINUTES.search(title)):
-            texts.append(_plan(list(sections.values())) or f"**{_MINUTES.search(title)[1]} minutes.** {_KEY}")
-        if (heading := _SECTION.match(title)) and int(heading[1]) in sections:
-            texts.append(_time(sections[int(heading[1])]))
-        texts += [note for index in slide for note in _predictions(cells[index], cells[index + 1 :])]
+    for first, texts in reversed(notes.items()):
         if texts:
-            note = nbformat.v4.new_markdown_cell("\n\n".join(texts), metadata={"slideshow": {"slide_type": "notes"}})
+            note = v4.new_markdown_cell("\n\n".join(texts), metadata={"slideshow": {"slide_type": "notes"}})
             # Behind the first cell: a later one may be a fragment, with which the note would come and go
-            cells.insert(slide[0] + 1, note)
+            notebook.cells.insert(first + 1, note)
 
 
-def _slide_type(cell: "NotebookNode") -> str:
+def _slide_type(cell: NotebookNode) -> str:
     return cell.metadata.get("slideshow", {}).get("slide_type", "-")
-
-
-def _is_shown(cell: "NotebookNode") -> bool:
-    return _slide_type(cell) not in ("skip", "notes")
 
 
 def _plan(sections: list[Section]) -> str:
@@ -279,7 +214,8 @@ def _plan(sections: list[Section]) -> str:
     whole = sum(section.minutes for section in sections)
     core = sum(section.minutes for section in sections if section.is_core)
     lines = [
-        f"**{whole} minutes, {core} of them for the core, ◆.** Short of time? Leave out the sections without ◆. {_KEY}",
+        f"**{whole} minutes, {core} of them for the core, ◆.** Short of time? Leave out the sections without ◆. "
+        "The key S opens these notes.",
         "",
         "| begins | core only | section | minutes |",
         "| --- | --- | --- | --- |",
@@ -294,30 +230,24 @@ def _plan(sections: list[Section]) -> str:
 
 def _time(section: Section) -> str:
     """When a section begins and ends."""
-    told = section.length or "no time is set"
+    told = section.length
     if section.minutes:
-        told = f"{section.minutes} minutes, {_span(section.begins, section.minutes)}; "
-        core = f"core only: {_span(section.core_begins, section.minutes)}"
+        told += f" minutes, {_clock(section.begins, section.begins + section.minutes)}; "
+        core = f"core only: {_clock(section.core_begins, section.core_begins + section.minutes)}"
         told += core if section.is_core else "leave it out when time is short"
     return f"**Section {section.number}{' ◆' * section.is_core}:** {told}."
 
 
-def _span(begins: int, minutes: int) -> str:
-    return f"{_clock(begins)} to {_clock(begins + minutes)}"
+def _clock(*minutes: int) -> str:
+    return " to ".join(f"{each // 60}:{each % 60:02}" for each in minutes)
 
 
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60}:{minutes % 60:02}"
-
-
-def _predictions(cell: "NotebookNode", following: "list[NotebookNode]") -> list[str]:
-    """For each prediction that a cell asks for: the question, and what the next cells say, in a sentence and claims."""
-    if cell.cell_type != "markdown":
-        return []
+def _predictions(cell: NotebookNode, following: list[NotebookNode]) -> list[str]:
+    """For each prediction that a text asks for: the question, and what the next cells say, in a sentence and claims."""
     answer, claims = "", []
-    for later in filter(_is_shown, following):
+    for later in following:
         if later.cell_type == "markdown":
-            answer = _first_sentence(later.source)
+            answer = _answer(later.source)
             break
         printed = "".join(output.get("text", "") for output in later.get("outputs", []))
         claims += [f"- `{what}`: `{value}` {mark}" for what, value, mark in _CLAIM.findall(printed)]
@@ -329,16 +259,22 @@ def _predictions(cell: "NotebookNode", following: "list[NotebookNode]") -> list[
     ]
 
 
-def _first_sentence(markdown: str) -> str:
-    """The first sentence of a text, and the next if it is very short; empty where it does not begin with a sentence."""
-    text = re.split(r"\n\s*\n|\n[-*] ", re.sub(r"^[-*] ", "", markdown))[0]
-    if re.match(r"[#|!>]|```", text) or _PREDICTION.match(text):
+def _answer(markdown: str) -> str:
+    """What a text says first; empty where it does not begin with a sentence."""
+    if re.match(r"[#|!>]|```", markdown) or _PREDICTION.match(markdown):
         return ""
-    sentences = [each for each in _BETWEEN_SENTENCES.split(text) if not re.fullmatch(r"\(.*\)", each, re.DOTALL)]
-    return " ".join(sentences[: 2 if sentences and len(sentences[0]) < _SHORT else 1])
+    paragraph = re.split(r"\n\s*\n|\n[-*] ", markdown.removeprefix("- "))[0]
+    said = _ANSWER.match(paragraph)
+    return said[1] if said else paragraph
 
 
-# PDFs
+_BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
+    *(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium", "Microsoft Edge")),
+    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
+    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
+    r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
+)
 
 
 def find_browser() -> str | None:
@@ -357,14 +293,8 @@ def browse(browser: str, address: str, *options: str) -> subprocess.CompletedPro
         return subprocess.run([browser, *usual, *as_root, *options, address], capture_output=True, check=False)
 
 
-def print_pdf(deck: Path, browser: str) -> Path:
-    """Print a deck to a PDF beside it, a page for each slide with all its fragments.
-
-    Raises
-    ------
-    OSError
-        When the browser does not print, or not all.
-    """
+def _print_pdf(deck: Path, browser: str) -> Path:
+    """Print a deck to a PDF beside it, a page for each slide with all its fragments; OSError if not all come out."""
     pdf = deck.with_suffix("").with_suffix(".pdf")
     # Of the sections in a deck half at least are slides; the others group them.
     fewest = deck.read_text(encoding="utf-8").count("<section") // 2
@@ -373,8 +303,7 @@ def print_pdf(deck: Path, browser: str) -> Path:
         address = f"{deck.resolve().as_uri()}?print-pdf&pdfSeparateFragments=false"
         done = browse(browser, address, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
         if not printed.is_file() or len(re.findall(rb"/Type /Page\b", printed.read_bytes())) < fewest:
-            reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise OSError(f"{browser} did not print {deck} ({reason or f'exit status {done.returncode}'})")
+            raise OSError(f"{browser} did not print {deck}: {done.stderr.decode(errors='replace').strip()[-300:]}")
         return printed.replace(pdf)
 
 
@@ -390,7 +319,7 @@ def _main(arguments: list[str]) -> None:
             deck = make_deck(notebook, asked.to)
             print(deck, flush=True)
             if browser:
-                print(print_pdf(deck, browser), flush=True)
+                print(_print_pdf(deck, browser), flush=True)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
     if not browser:

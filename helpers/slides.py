@@ -1,11 +1,11 @@
 """Slide decks that open without a network, from a memory stick say, and a PDF of each: ``python -m helpers.slides``.
 
 As nbconvert writes them, decks load reveal.js, MathJax and more from the web. Here these lie in a folder beside them.
-Importing this module needs the standard library only, so that the website can fetch its MathJax in the same way.
 """
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import io
 import os
@@ -16,14 +16,14 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.error import HTTPError
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
+import nbformat
+from nbformat import NotebookNode, v4
 
 _COURSE = Path(__file__).resolve().parent.parent
 # What decks need: npm's packages, each with npm's checksum (sha512) and how the paths of the files begin that are used.
@@ -38,76 +38,22 @@ PACKAGES = {
         "LICENSE MathJax.js config/TeX-AMS_SVG.js extensions/Math extensions/TeX/ jax/element/ jax/input/TeX/ "
         "jax/output/SVG/autoload/ jax/output/SVG/config.js jax/output/SVG/fonts/TeX/ jax/output/SVG/jax.js",
     ),
-    "jquery-3.7.1": (
-        "m4avr8yL8kmFN8psrbFFFmB/If14iN5o9nw/NgnnM+kybDJpRsAynV2BsfpTYrTRysYUdADVD7CkUUizgkpLfg==",
-        "LICENSE.txt dist/jquery.min.js",
-    ),
     "requirejs-2.3.8": (
         "7/cTSLOdYkNBNJcDMWf+luFvMriVm7eYxp4BcFCsAX0wF421Vyce5SXP17c+Jd5otXKGNehIonFlyQXSowL6Mw==",
         "require.js",
     ),
 }
-_REVEAL, _MATHJAX, _JQUERY, _REQUIREJS = (f"assets/{package}" for package in PACKAGES)
-# nbconvert's template for slides leaves out what a figure says for those who do not see it.
-_WITH_WORDS = """{%- extends 'index.html.j2' -%}
-{%- block data_png scoped -%}
-{%- set alt = output | get_metadata('alt', 'image/png') or '' -%}
-{{ super() | replace('<img ', '<img alt="' ~ (alt | escape_html) ~ '" ') }}
-{%- endblock data_png -%}"""
+_REVEAL, _MATHJAX, _REQUIREJS = (f"assets/{package}" for package in PACKAGES)
 _SETTINGS = {
-    "raw_template": _WITH_WORDS,
+    "raw_template": Path(__file__).with_name("slides.html.j2").read_text(encoding="utf-8"),
     "reveal_width": "1280",
     "reveal_height": "720",
     "reveal_url_prefix": _REVEAL,
     "mathjax_url": f"{_MATHJAX}/MathJax.js?config=TeX-AMS_SVG",
-    "jquery_url": f"{_JQUERY}/dist/jquery.min.js",
     "require_js_url": f"{_REQUIREJS}/require.js",
-    # The course draws no Mermaid diagrams, but nbconvert loads Mermaid into every deck.
-    "mermaid_js_url": "data:text/javascript,export default {initialize() {}}",
     "embed_images": True,
 }
-_PATIENCE = 6  # seconds without an answer or without a byte
 _WEB_IMAGE = re.compile(r"(?:\[(?=!))?!\[[^\]]*\]\(https?:[^)]*\)(?:\]\([^)]*\))?")  # and the link around it
-# Where a notebook says what its speaker needs.
-_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
-_ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
-_SECTION = re.compile(r"## (\d+) ")
-_MINUTES = re.compile(r"\b(\d+) minutes to teach")
-_PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
-_CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?) +✓", re.MULTILINE)  # that held, as a cell printed it
-_MOST_CLAIMS = 3  # in a note, which is read while speaking
-_SHORT = 25  # letters: "Hardly.", say
-# The dots of "et al. 2014" and of "M. Zeiler" end no sentence, and one may end with a parenthesis.
-_BETWEEN_SENTENCES = re.compile(r"(?:(?<=[^A-Z][.!?])|(?<=[^A-Z][.!?][)\"]))\s+(?=[^a-z0-9\s])")
-# Without these the PDF has bold formulas (of the hairline around each letter), an empty last page, and now and then no
-# other: a browser without a window may draw no frame, for which reveal.js would wait, before its time is over.
-_FOR_PRINTING = """<style>@media print {
-.MathJax_SVG g { stroke: none }
-.reveal .slides .pdf-page:last-of-type { break-after: avoid !important }
-}</style>
-<script>if (/print-pdf/.test(location.search)) window.requestAnimationFrame = step => setTimeout(step, 16)</script>
-"""
-# The speaker's window gets a copy of a note, in which MathJax's drawings are empty: their letters lie elsewhere in the
-# deck. So the formulas of notes become MathML, which browsers draw themselves. And the deck draws a slide's formulas
-# anew when it comes; if MathJax is not through with the first time, as in that window's previews, each appears twice.
-_FOR_SPEAKING = """<script type="text/x-mathjax-config">
-MathJax.Hub.Register.StartupHook("End", () => {
-  for (const tex of document.querySelectorAll("aside.notes script[type^=math]")) {
-    tex.previousSibling.replaceWith(tex.previousSibling.querySelector("math") ?? tex.text);
-    tex.remove();
-  }
-});
-const drawAnew = MathJax.Hub.Rerender;
-MathJax.Hub.Rerender = slide => MathJax.Hub.Queue(() => drawAnew.call(MathJax.Hub, slide));
-</script>
-"""
-_BROWSERS = (
-    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
-    *(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium", "Microsoft Edge")),
-    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
-    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
-    r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
-)
 
 
 def cache_folder() -> Path:
@@ -127,76 +73,67 @@ def fetch_package(package: str, checksum: str, wanted: str, remedy: str) -> Path
     if folder.is_dir():
         return folder
     registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
-    host, name = urlsplit(registry).hostname, package.rpartition("-")[0]
+    address = f"{registry.rstrip('/')}/{package.rpartition('-')[0]}/-/{package}.tgz"
     try:
-        with urllib.request.urlopen(f"{registry.rstrip('/')}/{name}/-/{package}.tgz", timeout=_PATIENCE) as response:
+        with urllib.request.urlopen(address, timeout=6) as response:  # seconds without a byte
             archive = response.read()
-        is_whole = base64.b64encode(hashlib.sha512(archive).digest()).decode() == checksum
-        reason = "" if is_whole else "what came is damaged: its checksum is wrong"
-    except HTTPError as error:
-        reason = f"{host} answered {error.code}"
-    except (OSError, HTTPException):
-        reason = f"{host} cannot be reached"
-    if reason:
+        if base64.b64encode(hashlib.sha512(archive).digest()).decode() != checksum:
+            raise OSError("what came is damaged, its checksum is wrong")
+    except (OSError, HTTPException) as error:
         raise ConnectionError(
-            f"{package} is not on this computer and could not be downloaded ({reason}): "
+            f"{package} is not on this computer and could not be downloaded "
+            f"({urlsplit(registry).hostname}: {getattr(error, 'reason', error)}): "
             f"{remedy} once with a network; from then on it needs none."
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as half_made:
-        unpack(archive, tuple(wanted.split()), Path(half_made) / name)
-        (Path(half_made) / name).rename(folder)  # so that the folder is there when it is complete, not before
+        ) from error
+    with _made_aside(folder) as half_made, tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        for member in members:
+            inside = member.name.partition("/")[2]  # npm packs everything into one folder
+            if inside.startswith(tuple(wanted.split())):
+                members.extract(member.replace(name=inside), half_made, filter="data")
+        for sheet in half_made.rglob("*.css"):
+            # Fonts of Google's, for which a deck would wait behind a silent firewall.
+            sheet.write_bytes(re.sub(rb"@import url\(https?:[^)]*\);", b"", sheet.read_bytes()))
     return folder
 
 
-def unpack(archive: bytes, wanted: tuple[str, ...], folder: Path) -> None:
-    """Write those files of an npm package to a folder whose paths in it begin with one of `wanted`.
-
-    Raises
-    ------
-    OSError
-        When the package names a path outside itself.
-    """
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        for member in members:
-            if ".." in re.split(r"[/\\]", member.name):
-                raise OSError(f"The package names {member.name}, which is outside its own folder")
-            inside = member.name.partition("/")[2]
-            if member.isfile() and inside.startswith(wanted):
-                content = members.extractfile(member).read()
-                if inside.endswith(".css"):
-                    # Fonts of Google's, for which a deck would wait behind a silent firewall.
-                    content = re.sub(rb"@import url\(https?:[^)]*\);", b"", content)
-                (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-                (folder / inside).write_bytes(content)
+@contextlib.contextmanager
+def _made_aside(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in its place when it is complete; of two runs at once the quicker one's stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        half_made = Path(aside) / folder.name
+        yield half_made
+        try:
+            half_made.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
 
 def make_deck(notebook: Path, folder: Path) -> Path:
     """Write the deck of a notebook, from its stored outputs, and what it needs into ``assets`` beside it.
 
-    Images from the web, such as the Colab badge, are left out. The speaker's notes are written from what the notebook
-    says of its sections and asks to predict. The deck of a notebook in ``solutions``, which has the name of its lesson,
-    is called so.
+    Images from the web, such as the Colab badge, are left out; the speaker's notes are added. The deck of a notebook
+    in ``solutions``, which has the name of its lesson, is called so.
 
     Raises
     ------
     ValueError
-        When there is no such notebook, or it is not one, or it has nothing to show.
-    ConnectionError
-        As `fetch_package`.
+        When it is not a notebook.
+    OSError
+        When there is no such file; ConnectionError as by `fetch_package`.
     """
-    import nbformat
-    from nbconvert import SlidesExporter
+    from nbconvert import SlidesExporter  # not above: the website, which fetches its MathJax here, has no nbconvert
 
-    if not notebook.is_file():
-        raise ValueError(f"notebook: there is no file {notebook}")
     try:
         content = nbformat.read(notebook, as_version=4)
     except (ValueError, AttributeError, nbformat.ValidationError):
         raise ValueError(f"notebook: {notebook} is not a notebook") from None
     for package, (checksum, wanted) in PACKAGES.items():
         fetched = fetch_package(package, checksum, wanted, "run 'python -m helpers.slides'")
-        shutil.copytree(fetched, folder / "assets" / package, dirs_exist_ok=True)
+        if not (folder / "assets" / package).is_dir():
+            with _made_aside(folder / "assets" / package) as copy:
+                shutil.copytree(fetched, copy)
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = _WEB_IMAGE.sub("", cell.source)
@@ -205,77 +142,71 @@ def make_deck(notebook: Path, folder: Path) -> Path:
     name = notebook.stem + "_solutions" * (place.name == "solutions")
     page, _ = SlidesExporter(**_SETTINGS).from_notebook_node(content, {"metadata": {"name": name, "path": str(place)}})
     deck = folder / f"{name}.slides.html"
-    deck.write_text(page.replace("</head>", f"{_FOR_PRINTING}{_FOR_SPEAKING}</head>", 1), encoding="utf-8")
+    deck.write_text(page, encoding="utf-8")
     return deck
+
+
+# Where a notebook says what its speaker needs
+_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
+_ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
+_PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
+_CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?)  ([✓✗·](?:  \[.*\])?)$", re.MULTILINE)  # as `claims.claim` prints it
+_MOST_CLAIMS = 3  # in a note, which is read while speaking
+# What follows a prediction, up to the end of a sentence: at least 25 letters, so that "Hardly." is not all, without a
+# parenthesis in front. The dots of "et al. 2014" and "M. Zeiler" end no sentence.
+_ANSWER = re.compile(r"(?:\(.*?\)\s+)?(.{23,}?[^A-Z][.!?][)\"]?)(?=\s+[^a-z0-9\s]|\s*\Z)", re.DOTALL)
 
 
 class Section(NamedTuple):
     """A row of the table in which a lesson lists its sections, and when it begins."""
 
-    number: int
+    number: str
     is_core: bool
     question: str
     length: str  # its minutes, but it may also be "at home"
+    minutes: int  # 0 for what is no number
     begins: int  # in minutes, after all sections before it,
     core_begins: int  # and after those of the core only
 
-    @property
-    def minutes(self) -> int:
-        return int(self.length) if self.length.isdecimal() else 0
 
-
-def read_sections(notebook: "NotebookNode") -> list[Section]:
+def read_sections(notebook: NotebookNode) -> list[Section]:
     """Read the table of a lesson's sections; a notebook without such a table has none."""
-    tables = (_TABLE.search(cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
-    rows = _ROW.findall(next((table[1] for table in tables if table), ""))
-    sections, begins, core_begins = [], 0, 0
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    table = _TABLE.search(text)
+    rows = _ROW.findall(table[1]) if table else []
+    sections, whole, core = [], 0, 0
     for number, mark, question, length in rows:
-        section = Section(int(number), bool(mark), question, length, begins, core_begins)
-        sections.append(section)
-        begins += section.minutes
-        core_begins += section.minutes * section.is_core
+        minutes = int(length) if length.isdecimal() else 0
+        sections.append(Section(number, bool(mark), question, length, minutes, whole, core))
+        whole += minutes
+        core += minutes if mark else 0
     return sections
 
 
-def add_notes(notebook: "NotebookNode") -> None:
+def add_notes(notebook: NotebookNode) -> None:
     """Write the speaker's notes: the lesson's plan, when each section begins, what to ask and what comes of it."""
-    import nbformat.v4
+    sections = read_sections(notebook)
+    times = {section.number: _time(section) for section in sections if section.length}
+    shown = [each for each in enumerate(notebook.cells) if _slide_type(each[1]) not in ("skip", "notes")]
+    notes: dict[int, list[str]] = {}  # by the place of their slide's first cell
+    for number, (place, cell) in enumerate(shown):
+        if not notes or _slide_type(cell) in ("slide", "subslide"):
+            first = place
+            notes[first] = [_plan(sections)] if sections and not notes else []
+            if (heading := re.match(r"## (\d+) ", cell.source)) and heading[1] in times:
+                notes[first].append(times[heading[1]])
+        if cell.cell_type == "markdown":
+            notes[first] += _predictions(cell, [later for _, later in shown[number + 1 :]])
+    # From the last slide on, so that the places of the others stay
+    for first, texts in reversed(notes.items()):
+        if texts:
+            note = v4.new_markdown_cell("\n\n".join(texts), metadata={"slideshow": {"slide_type": "notes"}})
+            # Behind the first cell: a later one may be a fragment, with which the note would come and go
+            notebook.cells.insert(first + 1, note)
 
-    cells, slides = notebook.cells, _slides(notebook)
-    sections = {section.number: section for section in read_sections(notebook)}
-    # From the last slide on, so that the places of the others stay.
-    for slide in reversed(slides):
-        heading = _SECTION.match(cells[slide[0]].source)
-        section = sections.get(int(heading[1])) if heading else None
-        texts = [note for index in slide for note in _predictions(cells, index)]
-        if section:
-            texts.insert(0, _time(section))
-        if slide is slides[0]:
-            texts.insert(0, _plan(list(sections.values())) if sections else _whole_time(cells[0].source))
-        text = "\n\n".join(filter(None, texts))
-        if text:
-            note = nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})
-            # Behind the first cell: a later one may be a fragment, with which the note would come and go.
-            cells.insert(slide[0] + 1, note)
 
-
-def _slide_type(cell: "NotebookNode") -> str:
+def _slide_type(cell: NotebookNode) -> str:
     return cell.metadata.get("slideshow", {}).get("slide_type", "-")
-
-
-def _slides(notebook: "NotebookNode") -> list[list[int]]:
-    """Where the cells of each slide are in the notebook; cells that are not shown are in none."""
-    slides: list[list[int]] = []
-    for index, cell in enumerate(notebook.cells):
-        if _slide_type(cell) in ("slide", "subslide") or (not slides and _is_shown(cell)):
-            slides.append([])
-        if _is_shown(cell):
-            slides[-1].append(index)
-    return slides
-
-
-def _is_shown(cell: "NotebookNode") -> bool:
-    return _slide_type(cell) not in ("skip", "notes")
 
 
 def _plan(sections: list[Section]) -> str:
@@ -297,54 +228,53 @@ def _plan(sections: list[Section]) -> str:
     return "\n".join(lines)
 
 
-def _whole_time(title: str) -> str:
-    """The time for a notebook that has no table of sections; empty where its title does not tell it."""
-    told = _MINUTES.search(title)
-    return f"**{told[1]} minutes.** The key S opens these notes." if told else ""
-
-
 def _time(section: Section) -> str:
     """When a section begins and ends."""
-    told = section.length or "no time is set"
+    told = section.length
     if section.minutes:
-        ends, core_ends = section.begins + section.minutes, section.core_begins + section.minutes
-        core = f"core only: {_clock(section.core_begins)} to {_clock(core_ends)}"
-        told += f" minutes, {_clock(section.begins)} to {_clock(ends)}; "
+        told += f" minutes, {_clock(section.begins, section.begins + section.minutes)}; "
+        core = f"core only: {_clock(section.core_begins, section.core_begins + section.minutes)}"
         told += core if section.is_core else "leave it out when time is short"
     return f"**Section {section.number}{' ◆' * section.is_core}:** {told}."
 
 
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60}:{minutes % 60:02}"
+def _clock(*minutes: int) -> str:
+    return " to ".join(f"{each // 60}:{each % 60:02}" for each in minutes)
 
 
-def _predictions(cells: "list[NotebookNode]", index: int) -> list[str]:
-    """For each prediction that a cell asks for: the question, and what the next cells say, in a sentence and claims."""
-    if cells[index].cell_type != "markdown":
-        return []
-    then, claims = "", []
-    for cell in filter(_is_shown, cells[index + 1 :]):
-        if cell.cell_type == "markdown":
-            then = _first_sentence(cell.source)
+def _predictions(cell: NotebookNode, following: list[NotebookNode]) -> list[str]:
+    """For each prediction that a text asks for: the question, and what the next cells say, in a sentence and claims."""
+    answer, claims = "", []
+    for later in following:
+        if later.cell_type == "markdown":
+            answer = _answer(later.source)
             break
-        printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
-        claims += [f"- `{what}`: `{value}`" for what, value in _CLAIM.findall(printed)]
-    notes = []
-    for before, question in _PREDICTION.findall(cells[index].source):
-        lines = [f"**Ask:** {before}{question} **Wait for hands before you go on.**"]
-        lines += [f"**Then:** {then}"] if then else []
-        lines += ["**Checked:**\n\n" + "\n".join(claims[:_MOST_CLAIMS])] if claims else []
-        notes.append("\n\n".join(lines))
-    return notes
+        printed = "".join(output.get("text", "") for output in later.get("outputs", []))
+        claims += [f"- `{what}`: `{value}` {mark}" for what, value, mark in _CLAIM.findall(printed)]
+    then = f"\n\n**Then:** {answer}" if answer else ""
+    checked = "\n\n**Checked:**\n\n" + "\n".join(claims[:_MOST_CLAIMS]) if claims else ""
+    return [
+        f"**Ask:** {before}{question} **Wait for hands before you go on.**{then}{checked}"
+        for before, question in _PREDICTION.findall(cell.source)
+    ]
 
 
-def _first_sentence(markdown: str) -> str:
-    """The first sentence of a text, and the next if it is very short; empty where it does not begin with a sentence."""
-    text = re.split(r"\n\s*\n|\n[-*] ", re.sub(r"^[-*] ", "", markdown))[0]
-    if re.match(r"[#|!>]|```", text) or _PREDICTION.match(text):
+def _answer(markdown: str) -> str:
+    """What a text says first; empty where it does not begin with a sentence."""
+    if re.match(r"[#|!>]|```", markdown) or _PREDICTION.match(markdown):
         return ""
-    sentences = [each for each in _BETWEEN_SENTENCES.split(text) if not re.fullmatch(r"\(.*\)", each, re.DOTALL)]
-    return " ".join(sentences[: 2 if sentences and len(sentences[0]) < _SHORT else 1])
+    paragraph = re.split(r"\n\s*\n|\n[-*] ", markdown.removeprefix("- "))[0]
+    said = _ANSWER.match(paragraph)
+    return said[1] if said else paragraph
+
+
+_BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
+    *(f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium", "Microsoft Edge")),
+    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
+    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
+    r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
+)
 
 
 def find_browser() -> str | None:
@@ -363,29 +293,21 @@ def browse(browser: str, address: str, *options: str) -> subprocess.CompletedPro
         return subprocess.run([browser, *usual, *as_root, *options, address], capture_output=True, check=False)
 
 
-def print_pdf(deck: Path, browser: str) -> Path:
-    """Print a deck to a PDF beside it, a page for each slide with all its fragments.
-
-    Raises
-    ------
-    OSError
-        When the browser does not print, or not all.
-    """
-    pdf = deck.with_suffix("").with_suffix(".pdf").resolve()
-    pdf.unlink(missing_ok=True)
-    address = f"{deck.resolve().as_uri()}?print-pdf&pdfSeparateFragments=false"
-    done = browse(browser, address, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+def _print_pdf(deck: Path, browser: str) -> Path:
+    """Print a deck to a PDF beside it, a page for each slide with all its fragments; OSError if not all come out."""
+    pdf = deck.with_suffix("").with_suffix(".pdf")
     # Of the sections in a deck half at least are slides; the others group them.
     fewest = deck.read_text(encoding="utf-8").count("<section") // 2
-    if not pdf.is_file() or len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) < fewest:
-        pdf.unlink(missing_ok=True)
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise OSError(f"{browser} did not print {deck} ({last})")
-    return pdf
+    with tempfile.TemporaryDirectory(dir=deck.parent) as aside:
+        printed = Path(aside).resolve() / pdf.name
+        address = f"{deck.resolve().as_uri()}?print-pdf&pdfSeparateFragments=false"
+        done = browse(browser, address, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
+        if not printed.is_file() or len(re.findall(rb"/Type /Page\b", printed.read_bytes())) < fewest:
+            raise OSError(f"{browser} did not print {deck}: {done.stderr.decode(errors='replace').strip()[-300:]}")
+        return printed.replace(pdf)
 
 
-def _main(arguments: list[str]) -> int:
-    """Make the decks and print them; return the exit status."""
+def _main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m helpers.slides", description=__doc__.partition("\n")[0])
     parser.add_argument("notebooks", metavar="NOTEBOOK", nargs="*", type=Path, help="if none is named: all")
     parser.add_argument("--to", metavar="FOLDER", type=Path, default=Path("slides"), help="default: slides")
@@ -397,14 +319,12 @@ def _main(arguments: list[str]) -> int:
             deck = make_deck(notebook, asked.to)
             print(deck, flush=True)
             if browser:
-                print(print_pdf(deck, browser), flush=True)
+                print(_print_pdf(deck, browser), flush=True)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
+        sys.exit(str(error))
     if not browser:
         print("No PDFs: install Chrome, Chromium or Edge, or name one in the environment variable CHROME; then repeat")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    _main(sys.argv[1:])

@@ -73,9 +73,9 @@ def package_problem(line: str) -> str:
         is_right = False
     if not is_right:
         return f"{line} is needed, and missing or there in another version: {INSTALL}"
-    error, place = import_error(module), getattr(util.find_spec(module), "origin", "this Python")
-    remedy = "remove that file if it is your own, or else make the virtual environment anew"
-    return f"{module} cannot be imported from {place} ({error}): {remedy}" if error else ""
+    error = import_error(module)
+    remedy = "remove the file if it is your own, or else make the virtual environment anew, as README.md says"
+    return f"{module} cannot be imported ({error}): {remedy}" if error else ""
 
 
 def import_error(module: str, **variables: str) -> str:
@@ -84,9 +84,11 @@ def import_error(module: str, **variables: str) -> str:
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg", **variables}
     command = [sys.executable, "-c", f"import {module}"]
     done = subprocess.run(command, env=environment, capture_output=True, errors="replace")
-    # The last line that names an error, as advice follows TensorFlow's
+    # The last of both kinds, as advice follows TensorFlow's errors
     errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", done.stderr, re.MULTILINE)
-    return [f"exit status {done.returncode}", *errors][-1] if done.returncode else ""
+    places = re.findall(r'^ *File "([^<].*?)"', done.stderr, re.MULTILINE)
+    what = errors[-1:] or [f"exit status {done.returncode}"]
+    return " in ".join(what + places[-1:]) if done.returncode else ""
 
 
 def notebooks(folder: Path = ROOT / "notebooks") -> Iterator[str]:

@@ -18,12 +18,10 @@ HOSTED = {
     "kaggle": 'import os; os.environ["KAGGLE_KERNEL_RUN_TYPE"] = "Interactive"\n',
 }
 # What importing the helpers sets, unless a user has
-VARIABLES = {
-    "TF_ENABLE_ONEDNN_OPTS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "KERAS_BACKEND": "tensorflow",
-    "TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK": "true",
-}
+VARIABLES = dict(
+    TF_ENABLE_ONEDNN_OPTS="1", TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow",
+    TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK="true",
+)  # fmt: skip
 
 
 def python(code: str, folder: Path = rules.ROOT, bare: bool = False, **variables: str) -> tuple[str, str]:
@@ -34,15 +32,11 @@ def python(code: str, folder: Path = rules.ROOT, bare: bool = False, **variables
     return done.stdout, done.stderr
 
 
-def test_importing_the_helpers_loads_nothing_heavy():
-    heavy = ["tensorflow", "keras", "numpy", "matplotlib", "PIL", "scipy", "sklearn", "skimage"]
-    assert python(f"import helpers, sys; print({{*sys.modules}} & {{*{heavy}}})") == ("set()\n", "")
-
-
 @pytest.mark.parametrize("chosen", [{}, {"TF_ENABLE_ONEDNN_OPTS": "0"}, {"KERAS_BACKEND": "jax"}])
-def test_importing_the_helpers_sets_what_a_user_has_not(chosen):
-    printed = python(f"import helpers, os; print([os.environ[name] for name in {list(VARIABLES)}])", **chosen)
-    assert printed == (f"{list((VARIABLES | chosen).values())}\n", "")
+def test_importing_the_helpers_sets_what_a_user_has_not_and_loads_nothing_heavy(chosen):
+    heavy = {"tensorflow", "keras", "numpy", "matplotlib", "PIL", "scipy", "sklearn", "skimage"}
+    code = f"import helpers, os, sys; print([os.environ[name] for name in {[*VARIABLES]}], {heavy} & {{*sys.modules}})"
+    assert python(code, **chosen) == (f"{list((VARIABLES | chosen).values())} set()\n", "")
 
 
 @pytest.mark.parametrize("bare, module", [(True, "importlib.resources"), (False, "importlib_resources")])
@@ -69,7 +63,7 @@ os.write(2, b"after")
 
 
 @pytest.mark.parametrize(
-    "backend, said", [("jax", "KERAS_BACKEND is 'jax'.*: remove "), ("tensorflow", "'nothing'\\): run ")]
+    "backend, said", [("jax", "KERAS_BACKEND is 'jax'.*: remove"), ("tensorflow", "nothing.*: run")]
 )
 def test_quiet_import_says_what_to_do(backend, said):
     _, errors = python("import helpers\nwith helpers.quiet_import():\n    import nothing", KERAS_BACKEND=backend)
@@ -84,18 +78,16 @@ def test_the_setup_cell_finds_the_copy_that_it_is_in(tmp_path, folder, stub):
     for name in ("course/helpers/claims.py", "course/helpers/__init__.py", "helpers/__init__.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "course" / "notebooks" / "solutions").mkdir(parents=True)
-    other = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-    printed, errors = python(
-        f"{other}{stub}{FINDING}\nprint(helpers.__file__)", tmp_path / "course" / folder, bare=True
-    )
+    here = tmp_path / "course" / folder
+    here.mkdir(parents=True, exist_ok=True)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{stub}{FINDING}\nprint(helpers.__file__)"
+    printed, errors = python(code, here, bare=True)
     assert Path(printed.strip()).samefile(tmp_path / "course" / "helpers" / "__init__.py") and not errors
 
 
 def test_outside_the_course_the_setup_cell_says_what_to_do(tmp_path):
     _, errors = python(FINDING, tmp_path, bare=True)
-    assert f"here: open the notebook in a clone of {rules.repository_url()}\n" in errors
-    assert errors.count("Traceback") == 1
+    assert errors.endswith(f"here: open the notebook in a clone of {rules.repository_url()}\n")
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -26,7 +26,14 @@ if importlib.util.find_spec("importlib_resources") is None:
 # On a machine's first run matplotlib announces on stderr that it builds its font cache.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
-__all__ = ["quiet_import"]
+REMOVE_VARIABLE = "remove this environment variable, then start Jupyter again"
+
+
+def backend_problem() -> str:
+    """What is wrong with the environment variable ``KERAS_BACKEND``, and what to do; empty if nothing is."""
+    backend = os.environ["KERAS_BACKEND"]
+    wrong = f"KERAS_BACKEND is {backend!r}, and the course needs 'tensorflow'"
+    return "" if backend == "tensorflow" else f"{wrong}: {REMOVE_VARIABLE}"
 
 
 @contextlib.contextmanager
@@ -39,35 +46,24 @@ def quiet_import():
     Raises
     ------
     ImportError
-        When a package is missing or broken, with the command that installs it.
+        When Keras would not run on TensorFlow, or when a package is missing or broken, with what to do about it.
     """
-    with _stderr_silenced():
-        try:
-            yield
-        except ImportError as error:
-            raise ImportError(
-                f"A package that the course needs cannot be imported ({error}): run "
-                "'pip install -r requirements.txt' in the course's folder, then restart the kernel."
-            ) from None
-        if "tensorflow" in sys.modules:
-            config = sys.modules["tensorflow"].config
-            # The first look for a GPU logs too: let it happen here.
-            config.list_physical_devices()
-            # Recent GPUs would round to 10 bits inside convolutions, where the claims compare to 1e-5.
-            config.experimental.enable_tensor_float_32_execution(False)
-
-
-@contextlib.contextmanager
-def _stderr_silenced():
-    try:
-        saved = os.dup(2)
-    except OSError:  # a process without a standard error stream has nothing to silence
-        yield
-        return
+    if problem := backend_problem():
+        raise ImportError(problem)
+    saved = os.dup(2)
     with open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), 2)
     try:
         yield
+        if "tensorflow" in sys.modules:
+            config = sys.modules["tensorflow"].config
+            config.list_physical_devices()  # the first look for a GPU logs too: let it happen here
+            # Recent GPUs would round to 10 bits inside convolutions, where the claims compare to 1e-5.
+            config.experimental.enable_tensor_float_32_execution(False)
+    except ImportError as error:
+        wrong = f"A package that the course needs cannot be imported ({error})"
+        remedy = "run 'pip install -r requirements.txt' in the course's folder, then restart the kernel"
+        raise ImportError(f"{wrong}: {remedy}.") from None
     finally:
         os.dup2(saved, 2)
         os.close(saved)

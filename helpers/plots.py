@@ -13,17 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import matplotlib
+import matplotlib.axes
 import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.container import BarContainer, ErrorbarContainer
-from matplotlib.legend import Legend
 from matplotlib.patches import Polygon, Rectangle
-from matplotlib.text import Text
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from PIL import Image
 
 from .validation import check_array, check_integer, number_text, size_text
@@ -60,6 +59,23 @@ _own_style = matplotlib.style.context(
 )
 
 
+class Axes(matplotlib.axes.Axes):
+    """Axes on which what a cell writes has the course's style too, and logarithmic ticks are plain numbers."""
+
+    text = _own_style(matplotlib.axes.Axes.text)
+    annotate = _own_style(matplotlib.axes.Axes.annotate)
+    legend = _own_style(matplotlib.axes.Axes.legend)
+    set_title = _own_style(matplotlib.axes.Axes.set_title)
+
+    def set_xscale(self, value, **options) -> None:
+        super().set_xscale(value, **options)
+        _number_ticks(self.xaxis)
+
+    def set_yscale(self, value, **options) -> None:
+        super().set_yscale(value, **options)
+        _number_ticks(self.yaxis)
+
+
 class Figure(matplotlib.figure.Figure):
     """A matplotlib figure that shows itself, whatever backend and style are set, with what it shows in words."""
 
@@ -70,18 +86,11 @@ class Figure(matplotlib.figure.Figure):
         """What the figure shows: its text alternative, and its plain text, which nbval compares."""
         return self.words or describe(self)
 
-    @_own_style
-    def draw(self, renderer) -> None:
-        for text in self.findobj(Text):  # what a cell has written too
-            text.set_parse_math(False)
-        for legend in self.findobj(Legend):
-            for text in legend.get_texts():
-                text.set_color("black")
-        super().draw(renderer)
-
-    @_own_style
-    def savefig(self, *args, **kwargs) -> None:
-        super().savefig(*args, **kwargs)
+    text = _own_style(matplotlib.figure.Figure.text)
+    suptitle = _own_style(matplotlib.figure.Figure.suptitle)
+    legend = _own_style(matplotlib.figure.Figure.legend)
+    draw = _own_style(matplotlib.figure.Figure.draw)
+    savefig = _own_style(matplotlib.figure.Figure.savefig)
 
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()
@@ -115,13 +124,12 @@ def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3
         The figure, which a cell ends with to show it, and its Axes: one, or an array ``(rows, columns)``.
     """
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": Axes})
     for ax in grid.ravel():
         ax.set(**labels)
-        for axis in (ax.xaxis, ax.yaxis):
-            if axis.get_scale() == "log":
-                _number_ticks(axis)
         ax.grid(alpha=0.3)
+        ax.set_axisbelow(True)
+        ax.tick_params(which="both", color="black", labelcolor="black", grid_color="#b0b0b0", labelsize=10)
         ax.spines[["top", "right"]].set_visible(False)
     return figure, grid if grid.size > 1 else grid[0, 0]
 
@@ -133,9 +141,10 @@ def _number_ticks(axis) -> None:
         low, high = sorted(axis.get_view_interval())
         return number_text(value) if high < 500 * low else ""
 
-    axis.set_major_formatter(lambda value, _: number_text(value))
-    axis.set_minor_locator(LogLocator(subs=(2, 5)))
-    axis.set_minor_formatter(between)
+    if axis.get_scale() == "log":
+        axis.set_major_formatter(lambda value, _: number_text(value))
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(between)
 
 
 def describe(figure: matplotlib.figure.Figure) -> str:
@@ -150,8 +159,8 @@ def describe(figure: matplotlib.figure.Figure) -> str:
         said = [", ".join(filter(None, said))]
         spreads = [container for container in ax.containers if isinstance(container, ErrorbarContainer)]
         caps = {line for container in spreads for line in container.lines[1]}
-        lengths = {container.lines[0]: _spread(container) for container in spreads}
-        said += [_line(line, lengths.get(line, "")) for line in ax.lines if line not in caps]
+        whole = {container.lines[0]: container for container in spreads}
+        said += [_line(line, whole.get(line)) for line in ax.lines if line not in caps]
         said += [_bars(bars, ax) for bars in ax.containers if isinstance(bars, BarContainer)]
         said += [_points(cloud) for cloud in ax.collections if cloud.get_offset_transform() == ax.transData]
         said += [f"{size_text(image.get_array().shape[:2])} cells, {_table_names(ax)}" for image in ax.images]
@@ -160,13 +169,20 @@ def describe(figure: matplotlib.figure.Figure) -> str:
     return " ".join(". ".join(filter(None, parts)).split()) + "."
 
 
-def _line(line, spread: str) -> str:
+def _label(artist) -> str:
+    """What a legend calls it, or nothing."""
+    return "" if artist.get_label().startswith("_") else artist.get_label()
+
+
+def _line(line, whole: ErrorbarContainer | None) -> str:
+    """A curve, with its error bars if it has some, or a straight line across the Axes."""
     x, y = (np.asarray(line.convert_xunits(line.get_xdata()), float), np.asarray(line.get_ydata(), float))
-    label = "" if line.get_label().startswith("_") else f"{line.get_label()}: "
+    label = _label(whole or line)
+    label = f"{label}: " if label else ""
     if line.get_transform() != line.axes.transData:  # axhline or axvline
         is_level = len(set(y)) == 1
         return f"{label}{'level' if is_level else 'place'} {number_text(y[0] if is_level else x[0])}"
-    return f"{label}{_course(x, y)}{spread}"
+    return f"{label}{_course(x, y)}{_spread(whole) if whole else ''}"
 
 
 def _course(x: np.ndarray, y: np.ndarray) -> str:
@@ -188,16 +204,18 @@ def _course(x: np.ndarray, y: np.ndarray) -> str:
 
 def _spread(container: ErrorbarContainer) -> str:
     """Half the length of the shortest and of the longest error bar."""
-    segments = np.concatenate([bars.get_segments() for bars in container.lines[2]])
-    lengths = np.linalg.norm(np.diff(segments, axis=1)[:, 0], axis=-1) / 2
-    return f", ± {number_text(lengths.min())} to {number_text(lengths.max())}" if len(lengths) else ""
+    segments = [segment for bars in container.lines[2] for segment in bars.get_segments() if len(segment) == 2]
+    lengths = [np.linalg.norm(end - start) / 2 for start, end in segments]
+    return f", ± {number_text(min(lengths))} to {number_text(max(lengths))}" if lengths else ""
 
 
 def _bars(bars: BarContainer, ax) -> str:
     """Each bar with its length and, where it does not start at 0, its start."""
     is_wide = bars.orientation == "horizontal"
-    ticks = (ax.yaxis if is_wide else ax.xaxis).get_ticklabels()
-    names = {round((label.get_position()[1 if is_wide else 0]), 6): label.get_text() for label in ticks}
+    axis = ax.yaxis if is_wide else ax.xaxis
+    is_named = not isinstance(axis.get_major_formatter(), ScalarFormatter)
+    ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True) if is_named else ()
+    names = {round(place, 6): text.get_text() for place, text in ticks}
     said = []
     for bar in bars:
         (x, y), wide, high = bar.get_xy(), bar.get_width(), bar.get_height()
@@ -205,14 +223,14 @@ def _bars(bars: BarContainer, ax) -> str:
         name = names.get(round(place, 6), number_text(place))
         said.append(f"{name}: {number_text(length)}" + (f" from {number_text(start)}" if start else ""))
     spread = _spread(bars.errorbar) if bars.errorbar else ""
-    label = "" if bars.get_label().startswith("_") else f"{bars.get_label()}, "
-    return f"{label}{'; '.join(said)}{spread}"
+    label = _label(bars)
+    return f"{f'{label}, ' if label else ''}{'; '.join(said)}{spread}"
 
 
 def _points(cloud) -> str:
     """Up to 16 points one by one, more by their ranges."""
     places = np.asarray(cloud.get_offsets(), float)
-    label = "" if cloud.get_label().startswith("_") else f"{cloud.get_label()}: "
+    label = f"{_label(cloud)}: " if _label(cloud) else ""
     if len(places) <= MANY:
         return label + ", ".join(f"({number_text(x)}, {number_text(y)})" for x, y in places)
     (left, low), (right, high) = places.min(axis=0), places.max(axis=0)
@@ -258,6 +276,7 @@ def show_images(
         For one image, a wrong rank or number of titles or boxes, NaN, or RGB values out of range.
     """
     if not isinstance(images, (list, tuple)):
+        images = np.asarray(images)
         shape = np.shape(images)
         if len(shape) not in (3, 4) or (len(shape) == 3 and shape[2] in (1, 3)):
             raise ValueError(
@@ -660,7 +679,11 @@ def plot_history(history) -> Figure:
         came = type(record).__name__ if not isinstance(record, Mapping) else ", ".join(record) or "nothing"
         raise ValueError(f"history: got {came}, expected what fit returns, or its .history, with at least one epoch")
     epochs = len(record["loss"])
-    curves = {name: np.asarray(values, float) for name, values in record.items() if np.ndim(values) == 1}
+    curves = {name: np.array(values, float) for name, values in record.items() if np.ndim(values) == 1}
+    for name, values in curves.items():
+        if not 1 <= len(values) <= epochs:
+            raise ValueError(f"history[{name!r}]: got {len(values)} values, expected 1 to {epochs}")
+        values[~np.isfinite(values)] = np.nan  # a gap
     metrics = [name for name in curves if not re.match(r"val_|.*loss$|learning_rate$|lr$", name)]
     shown = ["loss", *metrics[:1]]
     figure, grid = axes(1, len(shown), size=(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4), xlabel="epoch")
@@ -817,13 +840,15 @@ def plot_graph(model, title: str | None = None) -> Figure:
     below = [shape if new else "" for shape, new in zip(shapes, is_new, strict=True)]
     texts, kinds = zip(*map(_box_text, nodes), strict=True)
     boxes, notes = _text_sizes(texts) + 0.1, _text_sizes(below)
-    widths, heights = np.zeros(max(columns) + 1), np.zeros(max(rows) + 1)
+    widths, above, under = np.zeros(max(columns) + 1), np.zeros(max(rows) + 1), np.zeros(max(rows) + 1)
     np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
-    np.maximum.at(heights, rows, boxes[:, 1] + notes[:, 1] + 0.2)
+    np.maximum.at(above, rows, boxes[:, 1] / 2 + 0.1)
+    np.maximum.at(under, rows, boxes[:, 1] / 2 + notes[:, 1] + 0.1)
+    heights = above + under
     gap = 0.34
-    lefts, tops = np.cumsum(widths + gap) - widths - gap / 2, np.cumsum(heights) - heights
+    lefts, middles = np.cumsum(widths + gap) - widths - gap / 2, under - np.cumsum(heights)
     figure, ax = _sheet((widths + gap).sum(), -heights.sum(), 0, title)
-    centres = np.column_stack([lefts[columns] + widths[columns] / 2, -tops[rows] - 0.1 - boxes[:, 1] / 2])
+    centres = np.column_stack([lefts[columns] + widths[columns] / 2, middles[rows]])
     for centre, box, text, kind, shape in zip(centres, boxes, texts, kinds, below, strict=True):
         ax.add_patch(Rectangle(centre - box / 2, *box, facecolor=KINDS[kind], edgecolor="#333333", linewidth=0.8))
         ink = _ink(np.array(to_rgb(KINDS[kind]))).item()
@@ -855,11 +880,12 @@ def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> list[int]
     for index, before in enumerate(parents):
         over = [rows[start] for start in before if (start, index) in skips]
         row = min(over) if over else rows[before[0]] if before else 0
-        while (columns[index], row) in taken:
+        ends = [columns[end] for start, end in skips if start == index]
+        needed = range(columns[index], max(ends, default=columns[index] + 1))
+        while any((column, row) in taken for column in needed):
             row += 1
         rows.append(row)
-        ends = [columns[end] for start, end in skips if start == index]
-        taken |= {(column, row) for column in range(columns[index], max(ends, default=columns[index] + 1))}
+        taken |= {(column, row) for column in needed}
     return rows
 
 

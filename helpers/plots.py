@@ -1,31 +1,30 @@
-"""Every figure of the course: arrays or Keras layers in, a matplotlib ``Figure`` out.
+"""Every figure of the course: images, filters and feature maps in, a matplotlib figure out, which a cell ends with.
 
-A cell shows the figure by ending with it. Grids of images are composed into one array and drawn as a single
-image, since hundreds of small Axes are slow. Signed values use a diverging map with white at zero, others
-grey (images), viridis (activations) or white to orange (errors); the range of values is written beside them.
+Any other chart is plain matplotlib on the Axes that `axes` makes. A figure says in words what it shows, its plain text.
+Signed values are white at zero; others grey (images), viridis (activations) or white to orange (errors).
 """
 
+import base64
 import io
 import math
 import re
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import matplotlib
+import matplotlib.axes
 import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
-from matplotlib.lines import Line2D
-from matplotlib.patches import PathPatch, Polygon, Rectangle
-from matplotlib.path import Path
+from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.patches import Polygon, Rectangle
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from PIL import Image
 
-from . import descriptions
 from .validation import check_array, check_integer, number_text, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
@@ -34,16 +33,15 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 CLASS_COLOURS = np.array([to_rgb(colour) for colour in ("white", *PALETTE[:4], "#F0E442", "#882255", PALETTE[4])])
 CLASS_COLOURS = np.concatenate([CLASS_COLOURS, 0.5 + 0.5 * CLASS_COLOURS[1:]])
 SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
-SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
 HIGHLIGHT, TRUTH = PALETTE[4], PALETTE[5]
-DPI = 90
+SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
+DPI, SHOWN_DPI = 150, 90  # of the image, and of the page that shows it
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
-FRAME = 0.022  # inches: two dots of the screen
+FRAME = 0.022  # inches
+FONT = 9  # points, of the words in a drawing of a network
 MOST_MAPS = 512
-WIDEST = 13  # inches, of a drawing of a network
-FONT = 9  # points, of the words in such a drawing and beside bubbles
-MOST_GROUPS = 5  # of bubbles
-MOST_LAYERS = 40  # of a graph
+MANY = 16  # pictures; beyond, words sum them up
+MOST_NUMBERS = 100  # of a table that is read out
 KINDS = {"weights": PALETTE[0], "pool": PALETTE[4], "element": PALETTE[5], "join": PALETTE[3], "other": "#DDDDDD"}
 # In a graph: words of layers' names as they are written, and the kind of a layer with such a word
 SHORT = {
@@ -55,35 +53,195 @@ KIND_OF = {
     "activation": "element",
 }  # fmt: skip
 
-
 # Whatever style the user has set, and texts as they are written: a class may be called "$x$".
-_own_style = matplotlib.style.context(["default", {"text.parse_math": False}])
+_own_style = matplotlib.style.context(
+    ["default", {"text.parse_math": False, "axes.prop_cycle": matplotlib.cycler(color=PALETTE)}]
+)
+
+
+class Axes(matplotlib.axes.Axes):
+    """Axes on which what a cell writes has the course's style too, and logarithmic ticks are plain numbers."""
+
+    text = _own_style(matplotlib.axes.Axes.text)
+    annotate = _own_style(matplotlib.axes.Axes.annotate)
+    legend = _own_style(matplotlib.axes.Axes.legend)
+    set_title = _own_style(matplotlib.axes.Axes.set_title)
+
+    def set_xscale(self, value, **options) -> None:
+        super().set_xscale(value, **options)
+        _number_ticks(self.xaxis)
+
+    def set_yscale(self, value, **options) -> None:
+        super().set_yscale(value, **options)
+        _number_ticks(self.yaxis)
 
 
 class Figure(matplotlib.figure.Figure):
-    """A matplotlib figure that knows what it shows, in words and with its values: `alt`, which is its plain text.
+    """A matplotlib figure that shows itself, whatever backend and style are set, with what it shows in words."""
 
-    Jupyter stores the words beside the image, for those who do not see it, and nbval compares them. The image is made
-    here, so that it appears whatever backend is set.
-    """
+    words = ""  # of a grid of images; what other figures show is read off them
 
-    alt = ""
+    @property
+    def alt(self) -> str:
+        """What the figure shows: its text alternative, and its plain text, which nbval compares."""
+        return self.words or describe(self)
 
-    @_own_style
-    def draw(self, renderer) -> None:
-        super().draw(renderer)
-
-    @_own_style
-    def savefig(self, *args, **kwargs) -> None:
-        super().savefig(*args, **kwargs)
+    text = _own_style(matplotlib.figure.Figure.text)
+    suptitle = _own_style(matplotlib.figure.Figure.suptitle)
+    legend = _own_style(matplotlib.figure.Figure.legend)
+    draw = _own_style(matplotlib.figure.Figure.draw)
+    savefig = _own_style(matplotlib.figure.Figure.savefig)
 
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()
         self.savefig(picture, format="png", bbox_inches="tight")
         return picture.getvalue()
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return {"text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        picture = self._repr_png_()
+        sides = [round(side * SHOWN_DPI / DPI) for side in Image.open(io.BytesIO(picture)).size]
+        bundle = {"text/plain": self.alt, "image/png": base64.b64encode(picture).decode("ascii")}
+        metadata = {"image/png": {"alt": self.alt, "width": sides[0], "height": sides[1]}}
+        display(bundle, metadata=metadata, raw=True)
+
+
+@_own_style
+def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3.6), **labels):
+    """Make a figure to draw on with matplotlib, in the course's colours.
+
+    Parameters
+    ----------
+    size
+        Width and height in inches; 9.5 fits the page.
+    **labels
+        What ``Axes.set`` takes, for all Axes: ``xlabel``, ``ylabel``, ``title``, ``xscale``, …
+
+    Returns
+    -------
+    tuple
+        The figure, which a cell ends with to show it, and its Axes: one, or an array ``(rows, columns)``.
+    """
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": Axes})
+    for ax in grid.ravel():
+        ax.set(**labels)
+        ax.grid(alpha=0.3)
+        ax.set_axisbelow(True)
+        ax.tick_params(which="both", color="black", labelcolor="black", grid_color="#b0b0b0", labelsize=10)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, grid if grid.size > 1 else grid[0, 0]
+
+
+def _number_ticks(axis) -> None:
+    """Numbers, not powers of ten, along a logarithmic axis; between powers only where there are few of these."""
+
+    def between(value: float, _) -> str:
+        low, high = sorted(axis.get_view_interval())
+        return number_text(value) if high < 500 * low else ""
+
+    if axis.get_scale() == "log":
+        axis.set_major_formatter(lambda value, _: number_text(value))
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(between)
+
+
+def describe(figure: matplotlib.figure.Figure) -> str:
+    """Say what a figure shows, read off the figure: titles, labels, and what each curve, bar and point holds."""
+    parts = [figure.get_suptitle()]
+    for ax in figure.axes:
+        if not ax.axison or ax.get_label() == "<colorbar>":
+            continue
+        axis_labels = " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+        logarithmic = [name for name, scale in (("x", ax.get_xscale()), ("y", ax.get_yscale())) if scale == "log"]
+        said = [ax.get_title(), axis_labels, f"logarithmic {' and '.join(logarithmic)}" if logarithmic else ""]
+        said = [", ".join(filter(None, said))]
+        spreads = [container for container in ax.containers if isinstance(container, ErrorbarContainer)]
+        caps = {line for container in spreads for line in container.lines[1]}
+        whole = {container.lines[0]: container for container in spreads}
+        said += [_line(line, whole.get(line)) for line in ax.lines if line not in caps]
+        said += [_bars(bars, ax) for bars in ax.containers if isinstance(bars, BarContainer)]
+        said += [_points(cloud) for cloud in ax.collections if cloud.get_offset_transform() == ax.transData]
+        said += [f"{size_text(image.get_array().shape[:2])} cells, {_table_names(ax)}" for image in ax.images]
+        said += [text.get_text() for text in ax.texts]
+        parts.append("; ".join(filter(None, said)))
+    return " ".join(". ".join(filter(None, parts)).split()) + "."
+
+
+def _label(artist) -> str:
+    """What a legend calls it, or nothing."""
+    return "" if artist.get_label().startswith("_") else artist.get_label()
+
+
+def _line(line, whole: ErrorbarContainer | None) -> str:
+    """A curve, with its error bars if it has some, or a straight line across the Axes."""
+    x, y = (np.asarray(line.convert_xunits(line.get_xdata()), float), np.asarray(line.get_ydata(), float))
+    label = _label(whole or line)
+    label = f"{label}: " if label else ""
+    if line.get_transform() != line.axes.transData:  # axhline or axvline
+        is_level = len(set(y)) == 1
+        return f"{label}{'level' if is_level else 'place'} {number_text(y[0] if is_level else x[0])}"
+    return f"{label}{_course(x, y)}{_spread(whole) if whole else ''}"
+
+
+def _course(x: np.ndarray, y: np.ndarray) -> str:
+    """Where a curve begins and ends, and where it is lowest and highest."""
+    known = np.flatnonzero(np.isfinite(y))
+    if not len(known):
+        return "without values"
+    ends = (
+        f"{number_text(y[known[0]])} to {number_text(y[known[-1]])}, x from {number_text(x[0])} to {number_text(x[-1])}"
+    )
+    if len(y) < 3:
+        return ends
+    low, high = known[y[known].argmin()], known[y[known].argmax()]
+    return (
+        f"{ends}, lowest {number_text(y[low])} at {number_text(x[low])}, "
+        f"highest {number_text(y[high])} at {number_text(x[high])}"
+    )
+
+
+def _spread(container: ErrorbarContainer) -> str:
+    """Half the length of the shortest and of the longest error bar."""
+    segments = [segment for bars in container.lines[2] for segment in bars.get_segments() if len(segment) == 2]
+    lengths = [np.linalg.norm(end - start) / 2 for start, end in segments]
+    return f", ± {number_text(min(lengths))} to {number_text(max(lengths))}" if lengths else ""
+
+
+def _bars(bars: BarContainer, ax) -> str:
+    """Each bar with its length and, where it does not start at 0, its start."""
+    is_wide = bars.orientation == "horizontal"
+    axis = ax.yaxis if is_wide else ax.xaxis
+    is_named = not isinstance(axis.get_major_formatter(), ScalarFormatter)
+    ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True) if is_named else ()
+    names = {round(place, 6): text.get_text() for place, text in ticks}
+    said = []
+    for bar in bars:
+        (x, y), wide, high = bar.get_xy(), bar.get_width(), bar.get_height()
+        place, start, length = (y + high / 2, x, wide) if is_wide else (x + wide / 2, y, high)
+        name = names.get(round(place, 6), number_text(place))
+        said.append(f"{name}: {number_text(length)}" + (f" from {number_text(start)}" if start else ""))
+    spread = _spread(bars.errorbar) if bars.errorbar else ""
+    label = _label(bars)
+    return f"{f'{label}, ' if label else ''}{'; '.join(said)}{spread}"
+
+
+def _points(cloud) -> str:
+    """Up to 16 points one by one, more by their ranges."""
+    places = np.asarray(cloud.get_offsets(), float)
+    label = f"{_label(cloud)}: " if _label(cloud) else ""
+    if len(places) <= MANY:
+        return label + ", ".join(f"({number_text(x)}, {number_text(y)})" for x, y in places)
+    (left, low), (right, high) = places.min(axis=0), places.max(axis=0)
+    middle = " and ".join(map(number_text, places.mean(axis=0)))
+    ranges = f"x {number_text(left)} to {number_text(right)}, y {number_text(low)} to {number_text(high)}"
+    return f"{label}{len(places):,} points, {ranges}, around {middle}"
+
+
+def _table_names(ax) -> str:
+    rows, columns = (", ".join(label.get_text() for label in axis.get_ticklabels()) for axis in (ax.yaxis, ax.xaxis))
+    return f"rows {rows}, columns {columns}"
 
 
 @_own_style
@@ -104,41 +262,37 @@ def show_images(
         A batch ``(n, h, w, c)`` or ``(n, h, w)``, or a list of ``(h, w)``, ``(h, w, 1)`` or RGB ``(h, w, 3)``; sizes
         may differ. uint8 is shown from 0 to 255. Other grey images share one scale from 0, and those with
         negative values share one that is symmetric around zero. RGB floats have to lie in 0 to 1.
-    titles
-        One for each image.
+    titles, row_titles
+        One for each image, and one for each row, written to the left of it.
     columns
         Images in a row; by default up to eight.
-    row_titles
-        One for each row, written to the left of it.
-    boxes
+    boxes, true_boxes
         For each image None, ``(top, left, height, width)`` in pixels of a box to frame, or a list of such boxes. What
-        lies outside of the image is cut off.
-    true_boxes
-        The same, framed in another colour: where `boxes` are predicted, those that should have been.
+        lies outside of the image is cut off. True boxes, those that should have been found, have another colour.
 
     Raises
     ------
     ValueError
-        For no images, a wrong rank or number of titles or boxes, NaN, RGB values out of range, or a box without area.
+        For one image, a wrong rank or number of titles or boxes, NaN, or RGB values out of range.
     """
     if not isinstance(images, (list, tuple)):
+        images = np.asarray(images)
         shape = np.shape(images)
         if len(shape) not in (3, 4) or (len(shape) == 3 and shape[2] in (1, 3)):
             raise ValueError(
-                f"images: got one image or a number, of shape {shape}, expected a list or a batch (n, h, w, c)"
+                f"images: got shape {shape}, expected a list or a batch (n, h, w, c); of one image [image]"
             )
     arrays = _checked_images(images)
-    titles = _checked_titles(titles, len(arrays))
     columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
-    if row_titles is not None:
-        _check_length("row_titles", row_titles, math.ceil(len(arrays) / columns), "one for each row")
-    truths = _checked_boxes("true_boxes", true_boxes, len(arrays))
-    guesses = _checked_boxes("boxes", boxes, len(arrays))
+    _check_length("titles", titles, len(arrays))
+    _check_length("row_titles", row_titles, math.ceil(len(arrays) / columns))
+    guesses, truths = (
+        _box_lists(name, boxes, len(arrays)) for name, boxes in (("boxes", boxes), ("true_boxes", true_boxes))
+    )
     frames = [
         [(box, TRUTH) for box in truth] + [(box, HIGHLIGHT) for box in guess]
         for truth, guess in zip(truths, guesses, strict=True)
     ]
-
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
     signed_limit = max((_largest(array) for array in floats if array.min() < 0), default=0)
     grey_limit = max((_largest(array) for array in floats if array.min() >= 0), default=0)
@@ -153,16 +307,40 @@ def show_images(
         else:
             tiles.append(_colours(array, GREY, 0, grey_limit))
     # Decimal RGB is a colour to look at, made from something else: its range says nothing.
-    valued = [array for array in arrays if not descriptions.is_picture(array)]
+    valued = [array for array in arrays if not _is_picture(array)]
     captions = None
-    if valued and len(arrays) <= 16:
-        captions = ["" if descriptions.is_picture(array) else _range(array) for array in arrays]
+    if valued and len(arrays) <= MANY:
+        captions = ["" if _is_picture(array) else _range(array, " … ") for array in arrays]
     figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
     if valued and captions is None:
-        ends = [(array.min(), array.max()) for array in valued]
-        figure.supxlabel(f"values {_range(np.array(ends))}", fontsize=9, color="#555555")
-    figure.alt = descriptions.images(arrays, columns, titles, row_titles, guesses, truths)
+        ends = np.array([(array.min(), array.max()) for array in valued])
+        figure.supxlabel(f"values {_range(ends, ' … ')}", fontsize=9, color="#555555")
+    figure.words = _images_in_words(arrays, columns, titles, row_titles, guesses, truths)
     return figure
+
+
+def _images_in_words(arrays, columns, titles, row_titles, boxes, true_boxes) -> str:
+    kinds = dict.fromkeys("grey" if _is_grey(array) else "in colour" for array in arrays)
+    text = f"{_pictures('image', arrays)}, {' and '.join(kinds)}"
+    text += f", {columns} in a row. " if len(arrays) > columns else ". "
+    text += f"Rows: {'; '.join(map(str, row_titles))}. " if row_titles is not None else ""
+    is_framed = any(map(len, [*boxes, *true_boxes]))
+    if len(arrays) > MANY or not (titles is not None or is_framed):
+        counted = [f"{title} ({n})" for title, n in Counter(titles if titles is not None else []).items() if title]
+        text += f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
+        rows = [arrays[start : start + columns] for start in range(0, len(arrays), columns)]
+        parts, whose = (rows, "row") if len(rows) > 1 else ([[array] for array in arrays], "picture")
+        means = ", ".join(number_text(np.mean([array.mean(dtype=float) for array in part])) for part in parts)
+        everything = np.concatenate([array.ravel() for array in arrays])
+        return f"{text}Values {_range(everything)}; mean of each {whose} {means}."
+    parts = []
+    for index, title in enumerate(titles if titles is not None else [""] * len(arrays)):
+        place = _colour_place(arrays[index]) if _is_picture(arrays[index]) else ""
+        own = [place or f"values {_range_and_mean(arrays[index])}, {_middle(arrays[index])}"]
+        for name, framed in (("box", boxes[index]), ("true box", true_boxes[index])):
+            own += [f"{name} from row {t:.0f}, column {left:.0f}, {h:.0f}×{w:.0f}" for t, left, h, w in framed]
+        parts.append(f"{title or f'picture {index + 1}'}: {', '.join(own)}")
+    return text + _sentence(parts)
 
 
 def overlay(images, maps) -> np.ndarray:
@@ -184,15 +362,13 @@ def overlay(images, maps) -> np.ndarray:
     Raises
     ------
     ValueError
-        For another rank or number of channels, NaN, values out of range, or maps that do not go with the images.
+        For another rank or number of channels, NaN, negative values, or maps that do not go with the images.
     """
     grey, maps = _grey(images), check_array("maps", maps, (3,))
     count, height, width = grey.shape
-    if len(maps) != count or maps.shape[1] > height or maps.shape[2] > width:
-        came = f"{len(maps)} of {size_text(maps.shape[1:])}"
-        raise ValueError(f"maps: got {came}, expected {count} of at most {height}×{width}, as the images")
-    if maps.min() < 0:
-        raise ValueError(f"maps: got {number_text(maps.min())}, expected no negative values")
+    if len(maps) != count or maps.shape[1] > height or maps.shape[2] > width or maps.min() < 0:
+        came = f"{size_text(maps.shape)} from {number_text(maps.min())}"
+        raise ValueError(f"maps: got {came}, expected {count} of at most {height}×{width} from 0, as the images")
     shares = [(heat / (heat.max() or 1)).astype(np.float32) for heat in maps]
     heat = np.array([Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR) for share in shares])
     # Never opaque: the image is to be seen through the hottest places too.
@@ -221,28 +397,22 @@ def paint(images, masks) -> np.ndarray:
     """
     grey, masks = _grey(images), check_array("masks", masks, (3,))
     if masks.shape != grey.shape:
-        came, expected = (f"{len(batch)} of {size_text(batch.shape[1:])}" for batch in (masks, grey))
-        raise ValueError(f"masks: got {came}, expected {expected}, as the images")
-    if masks.dtype.kind not in "biu" or masks.min() < 0:
-        raise ValueError(f"masks: got {masks.dtype} from {number_text(masks.min())}, expected whole numbers from 0")
-    if masks.max() >= len(CLASS_COLOURS):
-        raise ValueError(f"masks: got class {masks.max()}, expected at most {len(CLASS_COLOURS) - 1}")
+        raise ValueError(f"masks: got {size_text(masks.shape)}, expected {size_text(grey.shape)}, as the images")
+    if masks.dtype.kind not in "biu" or not 0 <= masks.min() <= masks.max() < len(CLASS_COLOURS):
+        came = f"{masks.dtype} from {number_text(masks.min())} to {number_text(masks.max())}"
+        raise ValueError(f"masks: got {came}, expected whole numbers from 0 to {len(CLASS_COLOURS) - 1}")
     return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.7 * (masks > 0))
 
 
-@_own_style
 def show_pixels(
-    images,
-    *,
-    titles: Sequence[str] | None = None,
-    highlight: tuple[int, int, int, int] | None = None,
+    images, *, titles: Sequence[str] | None = None, highlight: tuple[int, int, int, int] | None = None
 ) -> Figure:
     """Draw a small image, or several side by side on one scale of colours, with the numbers written in.
 
     Parameters
     ----------
     images
-        An image ``(h, w)`` or ``(h, w, 1)``, or a list of them; at most 32×32, and 32 columns in all.
+        An image ``(h, w)`` or ``(h, w, 1)``, or a list of them; at most 32 rows, and 32 columns in all.
     titles
         One for each image.
     highlight
@@ -253,18 +423,14 @@ def show_pixels(
     ValueError
         For another rank, larger images, NaN, a wrong number of titles, or a window that leaves the image.
     """
-    if not isinstance(images, (list, tuple)):
-        images = [images]
-    arrays = _checked_images(images)
+    arrays = _checked_images(images if isinstance(images, (list, tuple)) else [images])
     width, height = sum(array.shape[1] for array in arrays), max(map(len, arrays))
     if max(array.ndim for array in arrays) > 2 or max(width, height) > 32:
         sizes = ", ".join(size_text(array.shape) for array in arrays)
         raise ValueError(f"images: got {sizes}, expected one channel each and at most 32×32 together")
-    titles = _checked_titles(titles, len(arrays))
-    if highlight is not None and not _is_inside(highlight, arrays[0]):
-        raise ValueError(
-            f"highlight: got {highlight}, expected (row, column, height, width) inside {size_text(arrays[0].shape)}"
-        )
+    _check_length("titles", titles, len(arrays))
+    if highlight is not None:
+        _check_window("highlight", highlight, arrays[0])
     everything = np.concatenate([array.ravel() for array in arrays])
     frames = [highlight, *[None] * (len(arrays) - 1)]
     return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, frames)
@@ -288,26 +454,33 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
     """
     panels = [check_array(name, value, (2,)) for name, value in (("x", x), ("kernel", kernel), ("y", y))]
     x, kernel, y = panels
-    if not _is_inside((*at, 1, 1), y):
-        raise ValueError(f"at: got {at}, expected a place inside y of shape {y.shape}")
     window = (*at, *kernel.shape)
-    if not _is_inside(window, x):
-        raise ValueError(f"at: got {at}, whose window leaves x of shape {x.shape}")
-
-    titles = [f"input {size_text(x.shape)}", f"kernel {size_text(kernel.shape)}", f"output {size_text(y.shape)}"]
+    _check_window("at", (*at, 1, 1), y)
+    _check_window("at", window, x)
+    titles = [
+        f"{name} {size_text(panel.shape)}" for name, panel in zip(("input", "kernel", "output"), panels, strict=True)
+    ]
     if max(x.shape) <= 12:
         scales = [_scale(panel, GREY) for panel in panels]
         return _number_panels(panels, scales, titles, [window, None, (*at, 1, 1)])
     # A kernel on a photograph would be a dot at the photograph's scale: give it at least a fifth of its width.
     widths = [x.shape[1], max(kernel.shape[1], x.shape[1] // 5), y.shape[1]]
-    height = x.shape[0] * (WIDTH - 0.8) / sum(widths)
-    figure = _figure(WIDTH, height + 0.6)
+    figure = _figure(WIDTH, x.shape[0] * (WIDTH - 0.8) / sum(widths) + 0.6)
     for ax, panel, title in zip(figure.subplots(1, 3, width_ratios=widths), panels, titles, strict=True):
         ax.imshow(_colours(panel, *_scale(panel, GREY)), interpolation="nearest")
-        ax.set_title(f"{title}\n{_range(panel)}", fontsize=9)
+        ax.set_title(f"{title}\n{_range(panel, ' … ')}", fontsize=9)
         ax.axis("off")
-    figure.alt = descriptions.pixels(panels, titles, [None] * 3)
+    figure.words = _pixels_in_words(panels, titles, [None] * 3)
     return figure
+
+
+def _pixels_in_words(arrays, titles, frames) -> str:
+    parts = []
+    for index, (array, frame) in enumerate(zip(arrays, frames, strict=True)):
+        name = titles[index] if titles is not None else _pictures("image", [array])
+        framed = "" if frame is None else ", framed from row {}, column {}, {}×{}".format(*frame)
+        parts.append(f"{name}: {_numbers(array)}{framed}")
+    return _sentence(parts)
 
 
 @_own_style
@@ -328,38 +501,39 @@ def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
         For a layer without weights, another rank, NaN, a wrong number of titles, or more than 512 pictures.
     """
     if hasattr(kernel, "get_weights"):
-        weights = kernel.get_weights()
-        if not weights:
+        if not kernel.get_weights():
             raise ValueError(f"kernel: got layer {kernel.name!r} without weights, expected a built convolution")
-        kernel = weights[0]
+        kernel = kernel.get_weights()[0]
     array = check_array("kernel", kernel, (2, 3, 4))
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim == 3:
-        array = array[:, :, None, :]
-    height, width, inputs, filters = array.shape
+    height, width, inputs, filters = (*array.shape[:2], *(1, 1, *array.shape[2:])[-2:])
+    array = array.reshape(height, width, inputs, filters)
     _check_count("kernel", inputs * filters)
-    titles = _checked_titles(titles, inputs * filters)
+    _check_length("titles", titles, inputs * filters)
     limit = _largest(array)
     maps = array.transpose(2, 3, 0, 1).reshape(inputs * filters, height, width)
     tiles = _colours(maps, SIGNED, -limit, limit)
     is_table = inputs > 1 and max(inputs, filters) <= 32
     figure = _grid(tiles, filters if is_table else _columns(len(tiles)), titles)
     _colourbar(figure, SIGNED, -limit, limit)
-    figure.alt = descriptions.filters(array, titles)
+    text = f"{_counted(filters, 'filter')} of {height}×{width} weights"
+    text += f" for each of {inputs} inputs" if inputs > 1 else ""
+    if array.size > MOST_NUMBERS:
+        strongest = np.abs(array).sum(axis=(0, 1, 2)).argmax()
+        figure.words = f"{text}: {_range_and_mean(array)}; filter {strongest} is the strongest."
+    else:
+        named = (f"{titles[i] if titles is not None else i}: {_numbers(map_)}" for i, map_ in enumerate(maps))
+        figure.words = f"{text}. {_sentence(named)}"
     return figure
 
 
 @_own_style
-def plot_feature_maps(maps, *, each: bool = False, titles: Sequence[str] | None = None) -> Figure:
-    """Draw the feature maps of one image; those that are all 0, and other constant ones, are marked.
+def plot_feature_maps(maps, *, titles: Sequence[str] | None = None) -> Figure:
+    """Draw the feature maps of one image on one scale; those that are all 0, and other constant ones, are marked.
 
     Parameters
     ----------
     maps
         ``(h, w, channels)`` or a batch of one, ``(1, h, w, channels)``; 1 to 512 channels.
-    each
-        Give each map a colour scale of its own. By default all share one, so that a faint map looks faint.
     titles
         One for each map; by default its index, beyond 32 maps at the start of each row.
 
@@ -371,31 +545,26 @@ def plot_feature_maps(maps, *, each: bool = False, titles: Sequence[str] | None 
     array = check_array("maps", maps, (3, 4))
     if array.ndim == 4:
         if len(array) != 1:
-            raise ValueError(f"maps: got a batch of {len(array)}, expected the maps of one image")
+            raise ValueError(f"maps: got a batch of {len(array)}, expected the maps of one image, maps[:1]")
         array = array[0]
     count = array.shape[-1]
     _check_count("maps", count)
-    titles = _checked_titles(titles, count)
-
-    shared = _scale(array, SEQUENTIAL)
-    separate = np.moveaxis(array, -1, 0)
-    if each:
-        tiles = [_colours(tile, *_scale(tile, SEQUENTIAL)) for tile in separate]
-    else:
-        tiles = _colours(separate, *shared)
+    _check_length("titles", titles, count)
+    scale, separate = _scale(array, SEQUENTIAL), np.moveaxis(array, -1, 0)
     lowest, highest = separate.min(axis=(1, 2)), separate.max(axis=(1, 2))
     marks = ["" if low < high else "constant" if high else "all 0" for low, high in zip(lowest, highest, strict=True)]
     columns = _columns(count)
-    alt = descriptions.feature_maps(array, titles)
-    if titles is None:
-        # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.
-        titles = [str(index) if count <= 32 or index % columns == 0 else "" for index in range(count)]
-    figure = _grid(tiles, columns, titles, marks=marks)
-    figure.alt = alt
-    if each:
-        figure.supxlabel("each map on a scale of its own", fontsize=9, color="#555555")
+    # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.
+    shown = titles if titles is not None else [str(i) if count <= 32 or i % columns == 0 else "" for i in range(count)]
+    figure = _grid(_colours(separate, *scale), columns, shown, marks=marks)
+    _colourbar(figure, *scale)
+    names = titles if titles is not None else range(count)
+    text = f"{_pictures('feature map', separate)}, values {_range(array)}, {sum(map(bool, marks))} of them constant. "
+    if count > MANY:
+        strongest = [str(names[index]) for index in np.argsort(-separate.mean(axis=(1, 2)))[:3]]
+        figure.words = f"{text}On average the strongest are {', '.join(strongest)}."
     else:
-        _colourbar(figure, *shared)
+        figure.words = text + _sentence(f"{name}: {_range(map_)}" for name, map_ in zip(names, separate, strict=True))
     return figure
 
 
@@ -424,112 +593,25 @@ def plot_lines(
     Raises
     ------
     ValueError
-        For no curve, one that is not as long as `x`, another `log`, or an `x` that a logarithmic axis cannot show.
+        For a curve that is not as long as `x`, or values that a logarithmic axis cannot show.
     """
-    if log not in ("", "x", "y", "xy"):
-        raise ValueError(f"log: got {log!r}, expected '', 'x', 'y' or 'xy'")
     x = check_array("x", x, (1,))
-    if "x" in log:
-        _check_positive("x", x)
-    if not lines:
-        raise ValueError("lines: got none, expected at least one curve")
-    figure = _figure(WIDTH * 0.8, 3.6)
-    ax = figure.add_subplot()
-    for index, (label, values) in enumerate(lines.items()):
+    for label, values in lines.items():
         if len(values) != len(x):
             raise ValueError(f"lines[{label!r}]: got {len(values)} values, expected {len(x)}, as in x")
+    scales = {f"{axis}scale": "log" for axis in log}
+    figure, ax = axes(xlabel=x_label, ylabel=y_label, title=title, **scales)
+    for index, (label, values) in enumerate(lines.items()):
         marker = SHAPES[index % len(SHAPES)] if markers else None
-        ax.plot(x, values, marker=marker, markersize=5, color=PALETTE[index % len(PALETTE)], label=label)
-    _set_positions(ax, x, "x" in log)
-    ax.set(xlabel=x_label, ylabel=y_label, title=title)
-    if "y" in log:
-        ax.set_yscale("log")
-        _number_ticks(ax.yaxis)
-    _tidy(ax)
+        ax.plot(x, values, marker=marker, markersize=5, label=label)
+    if "x" in log:
+        _check_positive("x", x)
+        ax.set_xticks(x, labels=list(map(number_text, x)))
+        ax.set_xticks([], minor=True)
+    elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(lines) > 1:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))  # beside: it hides no curve
-    figure.alt = descriptions.curves(x, lines, x_label, y_label, title, log)
-    return figure
-
-
-@_own_style
-def plot_panels(
-    x,
-    panels: Mapping[str, Mapping[str, Sequence]],
-    *,
-    x_label: str,
-    y_label: str,
-    log: bool = False,
-    columns: int = 2,
-    levels: Mapping[str, float] | None = None,
-) -> Figure:
-    """Draw curves with error bars in panels on one scale, each label in the same colour and shape in all of them.
-
-    Parameters
-    ----------
-    x
-        The common positions; the curves stand a little beside them, so that no error bar covers another.
-    panels
-        By title and label, ``(means, spreads)``, each as long as `x`; a spread is half the length of an error bar.
-        NaN leaves out the point or the bar.
-    log
-        Put `x` on a logarithmic axis, with ticks at its values.
-    columns
-        Panels in a row.
-    levels
-        By title, the value of `y` of a dashed line across that panel.
-
-    Raises
-    ------
-    ValueError
-        For no panels or curves, wrong lengths, negative spreads, infinity, levels of other panels, or an `x` that a
-        logarithmic axis cannot show.
-    """
-    x = check_array("x", x, (1,)).astype(float)
-    if log:
-        _check_positive("x", x)
-    if not panels or not all(panels.values()):
-        raise ValueError("panels: got none, or one without curves, expected at least one curve in each")
-    for title, label, pair in [(title, *curve) for title, curves in panels.items() for curve in curves.items()]:
-        name, shapes = f"panels[{title!r}][{label!r}]", [np.shape(part) for part in pair]
-        if shapes != [x.shape] * 2:
-            raise ValueError(f"{name}: got shapes {shapes}, expected means and spreads, {len(x)} of each, as in x")
-        if np.isinf(pair).any() or np.less(pair[1], 0).any():
-            raise ValueError(f"{name}: got infinity or a spread below 0, expected neither")
-    levels = {title: check_array(f"levels[{title!r}]", y, (0,)).item() for title, y in (levels or {}).items()}
-    if not set(levels) <= set(panels):
-        raise ValueError(f"levels: got {', '.join(levels)}, expected titles of panels, {', '.join(panels)}")
-    columns = min(check_integer("columns", columns, 1), len(panels))
-    rows, width = math.ceil(len(panels) / columns), min(WIDTH, 5.2 * columns)
-    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
-    places = np.log(x) if log else x
-    gaps = np.diff(np.unique(places))
-    step = min(0.012 * max(columns, 2) * gaps.sum(), 0.6 * gaps.min() / len(labels)) if len(gaps) else 0.02
-
-    in_a_row = max(1, int((width - 0.2) / (_widest(labels, 10) + 0.7)))
-    figure = _figure(width, 2.7 * rows + 0.3 + 0.22 * math.ceil(len(labels) / in_a_row))
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    bars = {}
-    for index, (ax, title) in enumerate(zip(axes, panels, strict=False)):
-        for label, (means, spreads) in panels[title].items():
-            order = labels.index(label)
-            beside = places + (order - (len(labels) - 1) / 2) * step
-            bars[label] = ax.errorbar(
-                np.exp(beside) if log else beside, means, spreads, marker=SHAPES[order % len(SHAPES)], markersize=5,
-                color=PALETTE[order % len(PALETTE)], linewidth=1.4, elinewidth=1.2, capsize=2.5,
-            )  # fmt: skip
-        if title in levels:
-            ax.axhline(levels[title], color="#777777", linestyle="--", linewidth=1, zorder=1)
-        _set_positions(ax, x, log)
-        is_lowest = index + columns >= len(panels)
-        ax.tick_params(labelbottom=is_lowest)
-        ax.set(xlabel=x_label if is_lowest else None, ylabel=y_label if index % columns == 0 else None)
-        ax.set_title(textwrap.fill(title, int(11 * width / columns)), fontsize=10)
-        _tidy(ax)
-    for ax in axes[len(panels) :]:
-        ax.remove()
-    figure.legend([bars[label] for label in labels], labels, loc="outside lower center", ncols=in_a_row, frameon=False)
-    figure.alt = descriptions.panels(x, panels, x_label, y_label, levels)
     return figure
 
 
@@ -549,38 +631,31 @@ def plot_bars(
     Raises
     ------
     ValueError
-        For no values, NaN, values that a logarithmic axis cannot show, errors that are negative or of other labels.
+        For no values, NaN, values that a logarithmic axis cannot show, or errors of other labels.
     """
-    if not values:
-        raise ValueError("values: got none, expected at least one bar")
     lengths = check_array("values", list(values.values()), (1,)).tolist()
-    if log:
-        _check_positive("values", lengths)
-    spread = None
-    if errors is not None:
-        if list(errors) != list(values):
-            raise ValueError(f"errors: got {', '.join(errors)}, expected {', '.join(values)}, as in values")
-        spread = check_array("errors", list(errors.values()), (1,))
-        if spread.min() < 0:
-            raise ValueError(f"errors: got {number_text(spread.min())}, expected lengths from 0")
-    figure = _figure(WIDTH * 0.75, 0.42 * len(values) + 0.9)
-    ax = figure.add_subplot()
-    numbers = [number_text(length) for length in lengths]
+    if errors is not None and list(errors) != list(values):
+        raise ValueError(f"errors: got {', '.join(errors)}, expected {', '.join(values)}, as in values")
+    spread = None if errors is None else list(errors.values())
+    rows, numbers = range(len(values)), list(map(number_text, lengths))
+    size = (WIDTH * 0.75, 0.42 * len(values) + 0.9)
+    figure, ax = axes(size=size, xlabel=x_label, xscale="log" if log else "linear")
+    ax.set_yticks(rows, labels=list(map(str, values)))
     if log:  # without a zero, lengths would mean nothing
-        ax.errorbar(lengths, list(values), xerr=spread, fmt="o", color=PALETTE[0], ecolor=PALETTE[4], capsize=3)
-        for row, (length, number) in enumerate(zip(lengths, numbers, strict=True)):
+        _check_positive("values", lengths)
+        ax.errorbar(lengths, rows, xerr=spread, fmt="o", ecolor=PALETTE[4], capsize=3)
+        for row, length, number in zip(rows, lengths, numbers, strict=True):
             ax.annotate(number, (length, row), xytext=(8, 0), textcoords="offset points", va="center")
-        ax.set_xscale("log")
-        _number_ticks(ax.xaxis)
-        ax.grid(axis="x", alpha=0.3)
     else:
-        bars = ax.barh(list(values), lengths, color=PALETTE[0], xerr=spread, ecolor=PALETTE[4], capsize=3)
+        bars = ax.barh(rows, lengths, xerr=spread, ecolor=PALETTE[4], capsize=3)
         ax.bar_label(bars, labels=numbers, padding=4)
+        ax.grid(False)
+    ax.grid(False, axis="y")
     ax.invert_yaxis()
     ax.margins(x=0.15, y=0.15 if log else None)
-    ax.set(xlabel=x_label)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure.alt = descriptions.bars(values, x_label, errors, log)
+    half = [f" ± {number_text(length)}" for length in spread] if spread else [""] * len(values)
+    named = (f"{label}: {number}{error}" for label, number, error in zip(values, numbers, half, strict=True))
+    figure.words = f"{'Points along' if log else 'Bars of'} {x_label}. {_sentence(named)}"
     return figure
 
 
@@ -591,51 +666,48 @@ def plot_history(history) -> Figure:
     Parameters
     ----------
     history
-        What ``fit`` returns, or its ``.history``: values by name, one for each epoch. NaN leaves a gap.
+        What ``fit`` returns, or its ``.history``: values by name. Validation that ran in some epochs only
+        (``validation_freq``) is drawn at those epochs.
 
     Raises
     ------
     ValueError
-        For something else, a history without epochs or without loss, or curves of different lengths.
+        For something else, or a history without epochs.
     """
     record = getattr(history, "history", history)
-    if not isinstance(record, Mapping):
-        raise ValueError(f"history: got {type(history).__name__}, expected what fit returns, or its .history")
-    epochs = len(record.get("loss", ()))
-    if not epochs:
-        raise ValueError(f"history: got {', '.join(record) or 'nothing'}, expected the loss of at least one epoch")
-    curves = {}
-    for name, values in record.items():
-        curves[name] = np.array(values, dtype=float)
-        if curves[name].shape != (epochs,):
-            raise ValueError(f"history[{name!r}]: got {len(values)} values, expected {epochs}, as in loss")
-        curves[name][~np.isfinite(curves[name])] = np.nan
-    others = [name for name in curves if name not in ("loss", "learning_rate", "lr")]
-    metrics = [name for name in others if not name.startswith("val_") and not name.endswith("_loss")]
-    watched = curves.get("val_loss", np.full(epochs, np.nan))
-    best = None if np.isnan(watched).all() else int(np.nanargmin(watched))
-
+    if not isinstance(record, Mapping) or not len(record.get("loss", ())):
+        came = type(record).__name__ if not isinstance(record, Mapping) else ", ".join(record) or "nothing"
+        raise ValueError(f"history: got {came}, expected what fit returns, or its .history, with at least one epoch")
+    epochs = len(record["loss"])
+    curves = {name: np.array(values, float) for name, values in record.items() if np.ndim(values) == 1}
+    for name, values in curves.items():
+        if not 1 <= len(values) <= epochs:
+            raise ValueError(f"history[{name!r}]: got {len(values)} values, expected 1 to {epochs}")
+        values[~np.isfinite(values)] = np.nan  # a gap
+    metrics = [name for name in curves if not re.match(r"val_|.*loss$|learning_rate$|lr$", name)]
     shown = ["loss", *metrics[:1]]
-    figure = _figure(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4)
-    x = np.arange(1, epochs + 1)
-    # Few epochs or gaps: a point without neighbours makes no line.
-    has_markers = epochs <= 30 or any(np.isnan(values).any() for values in curves.values())
-    for ax, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        for index, (label, key) in enumerate((("training", name), ("validation", f"val_{name}"))):
+    figure, grid = axes(1, len(shown), size=(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4), xlabel="epoch")
+    marker = "o" if epochs <= 30 else None  # few epochs: a point without neighbours makes no line
+
+    def places(values: np.ndarray) -> np.ndarray:
+        """The epochs, from 1, of as many values: all, or every second, third, …"""
+        every = epochs // len(values)
+        return every * np.arange(1, len(values) + 1)
+
+    watched = curves.get("val_loss", np.array([np.nan]))
+    best = int(places(watched)[np.nanargmin(watched)]) if np.isfinite(watched).any() else None
+    for ax, name in zip(np.ravel(grid), shown, strict=True):
+        for label, key in (("training", name), ("validation", f"val_{name}")):
             if key in curves:
-                marker = "os"[index] if has_markers else None
-                ax.plot(x, curves[key], marker=marker, markersize=4, color=PALETTE[index], label=label)
+                ax.plot(places(curves[key]), curves[key], marker=marker, markersize=4, label=label)
         if best is not None:
-            ax.axvline(best + 1, color="#555555", linestyle="--", linewidth=1.2, zorder=0, label="best epoch")
-        ax.set(xlabel="epoch", ylabel="accuracy" if "acc" in name else name.replace("_", " "))
-        ax.set_xlim(0.5, epochs + 0.5)
+            ax.axvline(best, color="#555555", linestyle="--", linewidth=1.2, zorder=0, label="best epoch")
+        ax.set(ylabel="accuracy" if "acc" in name else name.replace("_", " "), xlim=(0.5, epochs + 0.5))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _tidy(ax)
     if best is not None:
-        figure.suptitle(f"best epoch {best + 1}, validation loss {number_text(watched[best])}", fontsize=11)
-    handles, labels = figure.axes[0].get_legend_handles_labels()  # Keras records the loss wherever it records a metric
+        figure.suptitle(f"best epoch {best}, validation loss {number_text(np.nanmin(watched))}", fontsize=11)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)  # below: it hides no curve
-    figure.alt = descriptions.history(curves, shown, best)
     return figure
 
 
@@ -654,16 +726,14 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     Raises
     ------
     ValueError
-        For a matrix that is not square, counts that are negative or not whole, or a wrong number of names.
+        For a matrix that is not square, negative counts, or a wrong number of names.
     """
     matrix = check_array("matrix", matrix, (2,))
     count = len(matrix)
-    if matrix.shape != (count, count):
-        raise ValueError(f"matrix: got {size_text(matrix.shape)}, expected as many rows as columns")
-    for odd in matrix[(matrix < 0) | (matrix != np.rint(matrix))]:
-        raise ValueError(f"matrix: got {number_text(odd)}, expected counts, whole and not negative")
-    _check_length("class_names", class_names, count, "one for each row")
-
+    if matrix.shape != (count, count) or matrix.min() < 0:
+        came = f"{size_text(matrix.shape)} from {number_text(matrix.min())}"
+        raise ValueError(f"matrix: got {came}, expected counts, as many rows as columns")
+    _check_length("class_names", class_names, count)
     # The diagonal is grey: coloured it would drown the errors, which are what to look at.
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(shares, 0)
@@ -671,263 +741,25 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     colours = _colours(shares, ERRORS, 0, limit)
     colours[np.eye(count, dtype=bool)] = 0.85
     numbers = [[f"{number:.0f}" if number and count <= 20 else "" for number in row] for row in matrix]
-    names = [str(name) for name in class_names]
-    font = max(4, min(9, 300 / count))
+    names, font = [str(name) for name in class_names], max(4, min(9, 300 / count))
     beside = _widest(names, font)
     cell = min(0.6, 5 / count, (WIDTH - 1.8 - beside) / count)
-    below = beside if beside > 0.9 * cell else 0.2
-    figure = _figure(max(3.2, count * cell + beside + 1.7), max(2.4, count * cell + below + 0.6))
+    is_wide = beside > 0.9 * cell
+    height = count * cell + (beside if is_wide else 0.2) + 0.6
+    figure = _figure(max(3.2, count * cell + beside + 1.7), max(2.4, height))
     figure.set_layout_engine("compressed")  # with a square and a bar beside it, "constrained" cuts a label off
     ax = figure.add_subplot()
     _draw_table(ax, colours, numbers, cell)
-    _name_cells(ax, names, names, cell, font)
+    ax.set_xticks(range(count), labels=names, fontsize=font, rotation=90 if is_wide else 0)
+    ax.set_yticks(range(count), labels=names, fontsize=font)
     ax.set(xlabel="predicted class", ylabel="true class")
     _colourbar(figure, ERRORS, 0, 100 * limit)
     figure.axes[1].set_ylabel("errors, % of the true class", fontsize=8)
-    figure.alt = descriptions.confusion(matrix, names)
-    return figure
-
-
-@_own_style
-def plot_heat_map(
-    values, *, row_names: Sequence, column_names: Sequence, x_label: str, y_label: str, title: str | None = None
-) -> Figure:
-    """Draw a table of numbers from 0 to 1, each in a cell coloured by its value.
-
-    Parameters
-    ----------
-    values
-        ``(rows, columns)``.
-    row_names, column_names
-        One for each row and column.
-
-    Raises
-    ------
-    ValueError
-        For another rank, NaN, or a wrong number of names.
-    """
-    values = check_array("values", values, (2,))
-    rows, columns = values.shape
-    _check_length("row_names", row_names, rows, "as many as in values")
-    _check_length("column_names", column_names, columns, "as many as in values")
-    beside, below = _widest(row_names, FONT), _widest(column_names, FONT)
-    cell = min(0.62, (WIDTH - 1.6 - beside) / columns)
-    height = rows * min(cell, 0.4) + (below if below > 0.9 * cell else 0.2) + (0.9 if title else 0.6)
-    figure = _figure(columns * cell + beside + 1.6, height)
-    ax = figure.add_subplot()
-    numbers = [[f"{value:.2f}".replace("-", "−") for value in row] for row in values]
-    _draw_table(ax, _colours(values, SEQUENTIAL, 0, 1), numbers, cell)
-    _name_cells(ax, row_names, column_names, cell, FONT)
-    ax.set(xlabel=x_label, ylabel=y_label, title=title, aspect="auto")
-    _colourbar(figure, SEQUENTIAL, 0, 1)
-    figure.alt = descriptions.table(values, row_names, column_names, title)
-    return figure
-
-
-@_own_style
-def plot_timeline(lanes: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """Draw who worked when: a lane for each worker, a bar for each piece of work, in turns of two colours.
-
-    Parameters
-    ----------
-    lanes
-        Pieces of work, ``(start, end)`` in seconds, by worker; time is counted from the first start.
-
-    Raises
-    ------
-    ValueError
-        For no work at all, or a piece that ends before it starts.
-    """
-    pieces = [piece for work in lanes.values() for piece in work]
-    if not pieces:
-        raise ValueError("lanes: got none, expected at least one piece of work")
-    times = check_array("lanes", pieces, (2,))
-    if times.shape[1] != 2 or (times[:, 1] < times[:, 0]).any():
-        raise ValueError("lanes: expected pairs (start, end), the end not before the start")
-    origin = times.min()
-    figure = _figure(WIDTH, 0.5 * len(lanes) + 0.8)
-    ax = figure.add_subplot()
-    for lane, work in enumerate(lanes.values()):
-        bars = [(1000 * (start - origin), 1000 * (end - start)) for start, end in work]
-        ax.broken_barh(bars, (lane - 0.35, 0.7), facecolors=[PALETTE[0], PALETTE[5]], edgecolor="white")
-    ax.set_yticks(range(len(lanes)), labels=list(lanes))
-    ax.invert_yaxis()
-    ax.set_xlim(left=0)
-    ax.set(xlabel="milliseconds")
-    _tidy(ax, grid="x")
-    figure.alt = descriptions.timeline(lanes)
-    return figure
-
-
-@_own_style
-def plot_calibration(confidence, correct) -> Figure:
-    """Draw how often predictions of about the same confidence are right; on the diagonal it is as often as they say.
-
-    Predictions are taken together in steps of 0.1. Each point is at the mean confidence and the share that is correct
-    of one step, its area and the number beside it say how many predictions it stands for.
-
-    Parameters
-    ----------
-    confidence
-        The probability of the predicted class, 0 to 1, one for each image.
-    correct
-        Whether that class was the right one, one for each image.
-
-    Raises
-    ------
-    ValueError
-        For values out of range, NaN, something other than True and False, or different lengths.
-    """
-    confidence, correct = check_array("confidence", confidence, (1,)), check_array("correct", correct, (1,))
-    if confidence.min() < 0 or confidence.max() > 1:
-        raise ValueError(f"confidence: got values {_range(confidence)}, expected 0 to 1")
-    for odd in correct[~np.isin(correct, (0, 1))]:
-        raise ValueError(f"correct: got {number_text(odd)}, expected True or False")
-    if len(correct) != len(confidence):
-        raise ValueError(f"correct: got {len(correct)} values, expected {len(confidence)}, as in confidence")
-    steps = np.minimum((10 * confidence).astype(int), 9)  # 1.0 is in the last step
-    filled, counts = np.unique(steps, return_counts=True)
-    means = np.array([confidence[steps == step].mean() for step in filled])
-    shares = np.array([correct[steps == step].mean() for step in filled])
-    areas = np.maximum(400 * counts / counts.max(), 6)  # square points
-
-    figure = _figure(4.6, 4.6)
-    ax = figure.add_subplot()
-    ax.plot([0, 1], [0, 1], linestyle="--", linewidth=1.2, color="#555555", zorder=1)
-    ax.scatter(means, shares, s=areas, color=PALETTE[0], alpha=0.8, clip_on=False, zorder=2)
-    for mean, share, area, count in zip(means, shares, areas, counts, strict=True):
-        # On the side away from the diagonal, but not on the axis below
-        side = -1 if 0.12 < share < mean else 1
-        ax.annotate(
-            f"{count:,}", (mean, share), xytext=(0, side * (math.sqrt(area) / 2 + 2)), textcoords="offset points",
-            ha="center", va="bottom" if side > 0 else "top", fontsize=8,
-            bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-        )  # fmt: skip
-    ax.tick_params(pad=7)  # a point in the corner is as large
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean confidence", ylabel="share correct")
-    _tidy(ax)
-    figure.alt = descriptions.calibration(steps, correct)
-    return figure
-
-
-@_own_style
-def plot_points(panels: Mapping[str, Sequence], labels, class_names: Sequence[str]) -> Figure:
-    """Draw points in the plane side by side, a colour and a shape for each class; beyond ten classes only a colour.
-
-    Parameters
-    ----------
-    panels
-        Points ``(n, 2)`` by title: first and second component, both on one scale.
-    labels
-        The class of each point, ``(n,)`` whole numbers from 0, the same in all panels.
-    class_names
-        One for each class; beyond ten there is no legend.
-
-    Raises
-    ------
-    ValueError
-        For no panels, points or labels of another shape, NaN, or a label without a name.
-    """
-    if not panels:
-        raise ValueError("panels: got none, expected at least one")
-    labels, count = check_array("labels", labels, (1,)), len(class_names)
-    for odd in labels[~np.isin(labels, range(count))]:
-        raise ValueError(f"labels: got {number_text(odd)}, expected 0 to {count - 1}, as in class_names")
-    points = {title: check_array(f"panels[{title!r}]", own, (2,)) for title, own in panels.items()}
-    for title, own in points.items():
-        if own.shape != (len(labels), 2):
-            raise ValueError(f"panels[{title!r}]: got {size_text(own.shape)}, expected {len(labels)}×2, as labels")
-    is_named = count <= len(SHAPES)
-    beside = _widest(class_names, FONT) + 0.6 if is_named else 0
-    side = min(3.4, (WIDTH - beside) / len(points))
-    figure = _figure(side * len(points) + beside, max(side, 0.2 * count if is_named else 0) + 0.1)
-    colours = PALETTE if is_named else matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 1, count))
-    area = np.clip(9000 / len(labels), 10, 30)  # square points
-    for ax, (title, own) in zip(figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
-        for index in range(count):
-            shape, colour = SHAPES[index] if is_named else "o", colours[index % len(colours)]
-            ax.scatter(
-                *own[labels == index].T, s=area, marker=shape, color=colour, alpha=0.75, lw=0.3, edgecolor="white"
-            )
-        ax.set_aspect("equal", adjustable="datalim")
-        ax.set(xticks=[], yticks=[], xlabel="first component", ylabel="second component")
-        ax.set_title(textwrap.fill(title, max(8, int(11 * side))), fontsize=10)
-    if is_named:
-        legend = figure.legend(ax.collections, class_names, loc="outside right center", frameon=False, fontsize=FONT)
-        for handle in legend.legend_handles:
-            handle.set(sizes=[36], alpha=1)
-    figure.alt = descriptions.points(points, labels, class_names)
-    return figure
-
-
-@_own_style
-def plot_bubbles(
-    groups: Mapping[str, Mapping[str, Sequence[float]]],
-    *,
-    x_label: str,
-    y_label: str,
-    lines: Mapping[str, float] | None = None,
-    log: str = "",
-    title: str | None = None,
-) -> Figure:
-    """Draw labelled points, a colour and a shape for each group; where sizes are given, circles of that area.
-
-    Parameters
-    ----------
-    groups
-        By the name of a group and the label of a point, its ``(x, y)`` or ``(x, y, size)``; at most five groups.
-    lines
-        By text, the value of `y` of a dashed line across.
-    log
-        ``"x"`` for a logarithmic axis.
-
-    Raises
-    ------
-    ValueError
-        For no points or too many groups, points that are not two or three finite numbers, sizes of some points only or
-        not above 0, another `log`, or an `x` that a logarithmic axis cannot show.
-    """
-    if log not in ("", "x"):
-        raise ValueError(f"log: got {log!r}, expected '' or 'x'")
-    if not 1 <= len(groups) <= MOST_GROUPS:
-        raise ValueError(f"groups: got {len(groups)}, expected 1 to {MOST_GROUPS}")
-    owners = np.repeat(range(len(groups)), [len(points) for points in groups.values()])
-    labels = [str(label) for points in groups.values() for label in points]
-    values = _points(groups)
-    if log and values[:, 0].min() <= 0:
-        lowest = number_text(values[:, 0].min())
-        raise ValueError(f"groups: got x = {lowest}, expected more than 0 on a logarithmic axis")
-    heights = {text: check_array(f"lines[{text!r}]", y, (0,)).item() for text, y in (lines or {}).items()}
-    is_sized = values.shape[1] == 3
-    diameters = 90 * np.sqrt(values[:, 2] / values[:, 2].max()) if is_sized else np.full(len(values), 8)  # points
-    looks = [{"marker": "o" if is_sized else SHAPES[index], "color": PALETTE[index]} for index in range(len(groups))]
-
-    figure = _figure(WIDTH, 4.8)
-    ax = figure.add_subplot()
-    order = np.argsort(-diameters, kind="stable")  # small ones in front
-    for index, look in enumerate(looks):
-        own = order[owners[order] == index]
-        ax.scatter(*values[own, :2].T, s=diameters[own] ** 2, lw=0.8, edgecolor="white", alpha=0.75, zorder=3, **look)
-    if log:
-        ax.set_xscale("log")
-        _number_ticks(ax.xaxis)
-    else:
-        _set_positions(ax, values[:, 0], log=False)
-    ax.set(xlabel=x_label, ylabel=y_label, title=title)
-    ax.margins(0.15, 0.3 if is_sized else 0.06)
-    _tidy(ax)
-    if len(groups) > 1:
-        handles = [Line2D([], [], linestyle="", markersize=8, **look) for look in looks]
-        figure.legend(handles, groups, loc="outside lower center", ncols=len(groups), frameon=False)
-    for text, y in heights.items():
-        ax.axhline(y, color="#555555", linestyle="--", linewidth=1.2, zorder=1)
-        ax.annotate(
-            text, (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
-            va="center", fontsize=FONT, color="#555555", annotation_clip=False,
-        )  # fmt: skip
-    figure.draw_without_rendering()  # lays out what there is: the labels go where it leaves room
-    _label_points(ax, labels, values[:, :2], diameters / 2, list(heights.values()))
-    figure.alt = descriptions.bubbles(groups, x_label, y_label, heights, title)
+    text = f"{count} classes, true against predicted: {np.trace(matrix):,.0f} of {matrix.sum():,.0f} right. "
+    figure.words = text + _sentence(
+        f"{name}: {_numbers(row[None]) if matrix.size <= MOST_NUMBERS else f'{row[index]:.0f} of {row.sum():.0f}'}"
+        for index, (name, row) in enumerate(zip(names, matrix, strict=True))
+    )
     return figure
 
 
@@ -936,7 +768,7 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
     """Draw a network as a row of boxes, one for each layer's output, on one scale for all networks.
 
     A box is as high and deep as the square root of its map's height and width, and as wide as that of the number of
-    channels; the bar of a dense layer is as high as the logarithm of its units. Sides beyond 400 are drawn as 400.
+    channels; the bar of a dense layer is as high as the logarithm of its units.
 
     Parameters
     ----------
@@ -947,24 +779,17 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
     Raises
     ------
     ValueError
-        For no layers, another shape, or more boxes than fit beside each other.
+        For another shape.
     """
-    if not layers:
-        raise ValueError("layers: got none, expected at least one")
-    shapes, sizes = [], []
+    sizes = []
     for index, (_, shape) in enumerate(layers):
         if len(shape) not in (1, 3):
             raise ValueError(f"layers[{index}]: got shape {shape}, expected (height, width, channels) or (units,)")
-        shapes.append([check_integer(f"layers[{index}]", side, 1) for side in shape])
-        sizes.append(_box_size(shapes[-1]))
+        sizes.append(_box_size(shape))
     wide, high, deep = np.array(sizes).T
-    above, below = [label.strip() for label, _ in layers], list(map(size_text, shapes))
+    above, below = [label.strip() for label, _ in layers], [size_text(shape) for _, shape in layers]
     over, under = _text_sizes(above), _text_sizes(below)
     slots = np.max([wide + deep, over[:, 0], under[:, 0]], axis=0) + 0.17
-    if slots.sum() > WIDEST:
-        raise ValueError(
-            f"layers: got {len(layers)} that need {slots.sum():.1f} inches, expected at most {WIDEST}; shorten them"
-        )
     pad = 0.07
     highest, lowest = (high / 2 + deep + over[:, 1]).max(), (high / 2 + under[:, 1]).max()
     figure, ax = _sheet(slots.sum(), -lowest - 2 * pad, highest + 2 * pad, title)
@@ -972,7 +797,7 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
     lefts, rights = middles - (wide + deep) / 2, middles + (wide + deep) / 2
     for index, (left, right, middle) in enumerate(zip(lefts, rights, middles, strict=True)):
         front, top, depth = left + wide[index], high[index] / 2, deep[index]
-        kind = "other" if index == 0 else "pool" if "pool" in layers[index][0].lower() else "weights"
+        kind = "other" if index == 0 else "pool" if "pool" in above[index].lower() else "weights"
         colour = np.array(to_rgb(KINDS[kind]))
         lid = [(left, top), (front, top), (right, top + depth), (left + depth, top + depth)]
         side = [(front, -top), (front, top), (right, top + depth), (right, -top + depth)]
@@ -982,191 +807,86 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
         ax.text(middle, top + depth + pad, above[index], ha="center", va="bottom", fontsize=FONT)
         ax.text(middle, -top - pad, below[index], ha="center", va="top", fontsize=FONT, color="#555555")
         if index:
-            _draw_arrow(ax, Path([(rights[index - 1] + 0.04, 0), (left - 0.04, 0)]))
-    figure.alt = descriptions.network(layers, title)
+            _draw_arrow(ax, (rights[index - 1] + 0.04, 0), (left - 0.04, 0))
+    named = ", then ".join(f"{' '.join(label.split())} {size}" for label, size in zip(above, below, strict=True))
+    figure.words = f"{f'{title}. ' if title else ''}A network as a row of boxes: {named}."
     return figure
 
 
 @_own_style
 def plot_graph(model, title: str | None = None) -> Figure:
-    """Draw the layers of a small Keras model as boxes, from left to right, with an arrow for each connection.
+    """Draw the layers of a small Keras model as boxes in columns, with an arrow for each connection.
 
     Below a box is the shape of its output where it differs from that of its input.
 
     Parameters
     ----------
     model
-        A functional model, or a Sequential one whose input is known, with at most 40 layers. A model inside it is one
-        box.
+        A functional model, or a Sequential one whose input is known. A model inside it is one box.
 
     Raises
     ------
     ValueError
-        For another kind of model, one that is not built, or one with too many layers to draw beside each other.
+        For another kind of model, or one that is not built.
     """
     nodes = _nodes(model)
     parents = [[nodes.index(parent) for parent in dict.fromkeys(node.parent_nodes)] for node in nodes]
     columns = []
     for before in parents:
         columns.append(1 + max((columns[parent] for parent in before), default=-1))
-    rows, lanes = _rows(parents, columns)
+    rows = _rows(parents, columns)
     shapes = [size_text(node.outputs[0].shape[1:]) for node in nodes]
-    new = [{shapes[parent] for parent in before} != {shape} for shape, before in zip(shapes, parents, strict=True)]
-    below = [shape * is_new for shape, is_new in zip(shapes, new, strict=True)]
+    is_new = [{shapes[parent] for parent in before} != {shape} for shape, before in zip(shapes, parents, strict=True)]
+    below = [shape if new else "" for shape, new in zip(shapes, is_new, strict=True)]
     texts, kinds = zip(*map(_box_text, nodes), strict=True)
     boxes, notes = _text_sizes(texts) + 0.1, _text_sizes(below)
-    widths = np.zeros(max(columns) + 1)
+    widths, above, under = np.zeros(max(columns) + 1), np.zeros(max(rows) + 1), np.zeros(max(rows) + 1)
     np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
-    gap = 0.34 if (widths + 0.34).sum() <= WIDEST else 0.24
-    width = (widths + gap).sum()
-    if width > WIDEST:
-        raise ValueError(
-            f"model: got {len(widths)} layers in a row that need {width:.1f} inches, expected at most {WIDEST}; "
-            "draw a part of it"
-        )
-    lefts = gap / 2 + np.r_[0, np.cumsum(widths + gap)]
-    # Around each row's middle line the room that its boxes need; below them are the shapes.
-    over, under = np.full((2, max(*rows, *lanes.values(), 0) + 1), 0.12)
-    np.maximum.at(over, rows, boxes[:, 1] / 2 + 0.08)
-    np.maximum.at(under, rows, boxes[:, 1] / 2 + 0.08 + notes[:, 1])
-    middles = -(np.cumsum(over) + np.r_[0, np.cumsum(under)[:-1]])
-    figure, ax = _sheet(width, middles[-1] - under[-1], 0, title)
-    centres = [(lefts[column] + widths[column] / 2, middles[row]) for column, row in zip(columns, rows, strict=True)]
+    np.maximum.at(above, rows, boxes[:, 1] / 2 + 0.1)
+    np.maximum.at(under, rows, boxes[:, 1] / 2 + notes[:, 1] + 0.1)
+    heights = above + under
+    gap = 0.34
+    lefts, middles = np.cumsum(widths + gap) - widths - gap / 2, under - np.cumsum(heights)
+    figure, ax = _sheet((widths + gap).sum(), -heights.sum(), 0, title)
+    centres = np.column_stack([lefts[columns] + widths[columns] / 2, middles[rows]])
     for centre, box, text, kind, shape in zip(centres, boxes, texts, kinds, below, strict=True):
         ax.add_patch(Rectangle(centre - box / 2, *box, facecolor=KINDS[kind], edgecolor="#333333", linewidth=0.8))
         ink = _ink(np.array(to_rgb(KINDS[kind]))).item()
         ax.text(*centre, text, ha="center", va="center", fontsize=FONT, color=ink)
-        if shape:
-            y = centre[1] - box[1] / 2 - 0.03
-            ax.text(centre[0], y, shape, ha="center", va="top", fontsize=FONT, color="#555555")
-    for (start, end), lane in lanes.items():
-        first, last = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
-        _draw_arrow(ax, _route(first, last, middles[lane], lefts[columns[start] + 1] - gap, lefts[columns[end]], gap))
-    figure.alt = descriptions.graph(texts, shapes, parents, title)
+        ax.text(centre[0], centre[1] - box[1] / 2 - 0.03, shape, ha="center", va="top", fontsize=FONT, color="#555555")
+    for end, before in enumerate(parents):
+        for start in before:
+            (x, y), tip = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
+            turn = lefts[columns[end]] - gap + 0.08  # past the columns in between, where its row is free
+            if turn > x:
+                ax.plot((x, turn), (y, y), color="#333333", linewidth=1.1)
+            _draw_arrow(ax, (max(x, turn), y), tip)
+    names = [f"{index + 1} {' '.join(text.split())}" for index, text in enumerate(texts)]
+    said = (
+        f"{name} gives {shape}" + (f", from {' and '.join(str(parent + 1) for parent in before)}" if before else "")
+        for name, shape, before in zip(names, shapes, parents, strict=True)
+    )
+    figure.words = f"{f'{title}. ' if title else ''}{_counted(len(nodes), 'layer')}. {_sentence(said)}"
     return figure
 
 
-@cache
-def _text_width(text: str, font: float) -> float:
-    """In inches, rounded up, so that versions of a font that differ by a hair give figures of one size."""
-    return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
-
-
-def _widest(names: Sequence, font: float) -> float:
-    return max((_text_width(str(name), font) for name in names), default=0)
-
-
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-
-
-def _tidy(ax, grid: str = "both") -> None:
-    ax.grid(axis=grid, alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def _number_ticks(axis) -> None:
-    """Numbers, not powers, along a logarithmic axis; between powers of ten too where there are few of these."""
-    low, high = axis.get_data_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
-    axis.set_major_formatter(lambda value, _: number_text(value))
-    axis.set_minor_locator(LogLocator(subs=()))
-
-
-def _text_sizes(texts: Sequence[str]) -> np.ndarray:
-    """Widths and heights in inches of texts of some lines."""
-    lines = [text.split("\n") if text else [] for text in texts]
-    return np.array([(_widest(own, FONT), len(own) * 1.2 * FONT / 72) for own in lines])
-
-
-def _sheet(width: float, low: float, high: float, title: str | None):
-    """A figure and its Axes in inches, from 0 to `width` and from `low` to `high`, wider where the title is."""
-    heading = 0.35 if title else 0
-    room = max(width, 1.2, 4 / 3 * _widest([title or ""], FONT) + 0.2)
-    figure = _figure(*(math.ceil(20 * length) / 20 for length in (room, high - low + heading)))
-    figure.set_layout_engine("none")
-    (wide, tall), ax = figure.get_size_inches(), figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=((width - wide) / 2, (width + wide) / 2), ylim=(low, low + tall))
-    ax.axis("off")
-    if title:
-        ax.text(width / 2, low + tall - 0.08, title, ha="center", va="top", fontsize=4 / 3 * FONT)
-    return figure, ax
-
-
-def _draw_arrow(ax, path: Path) -> None:
-    ax.add_patch(PathPatch(path, fill=False, edgecolor="#333333", linewidth=1.1, capstyle="butt"))
-    x, y = path.vertices[-1]
-    ax.add_patch(Polygon([(x, y), (x - 0.08, y + 0.035), (x - 0.08, y - 0.035)], color="#333333", linewidth=0))
-
-
-def _points(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> np.ndarray:
-    """All points below each other, x and y, and the sizes where there are any."""
-    values = []
-    for name, points in groups.items():
-        if not points:
-            raise ValueError(f"groups[{name!r}]: got no points, expected at least one")
-        for label, point in points.items():
-            where = f"groups[{name!r}][{label!r}]"
-            values.append(check_array(where, point, (1,)))
-            if len(point) not in (2, 3):
-                raise ValueError(f"{where}: got {point}, expected (x, y) or (x, y, size)")
-            if len(point) != len(values[0]):
-                raise ValueError(f"{where}: got {point}, expected a size for all points or none")
-            if len(point) == 3 and point[2] <= 0:
-                raise ValueError(f"{where}: got size {number_text(point[2])}, expected more than 0")
-    return np.array(values, dtype=float)
-
-
-def _set_positions(ax, x: np.ndarray, log: bool) -> None:
-    """Ticks at each `x` of a logarithmic axis, and at whole numbers of another where all of `x` are whole."""
-    if log:
-        ax.set_xscale("log")
-        ax.set_xticks(x, labels=[number_text(value) for value in x], minor=False)
-        ax.set_xticks([], minor=True)
-    elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _label_points(ax, labels: Sequence[str], places: np.ndarray, radii: np.ndarray, heights: Sequence[float]) -> None:
-    """Write each label beside its point, which is a circle, clear of other circles, of labels and of lines across.
-
-    The radii are in points, the places and the heights of the lines in data.
-    """
-    corner, room, scale = ax.bbox.min, ax.bbox.size * 72 / DPI, 72 / DPI
-    points = (ax.transData.transform(places) - corner) * scale
-    rules = [(ax.get_yaxis_transform().transform((0, y))[1] - corner[1]) * scale for y in heights]
-    taken = [((0, y - 0.6), (room[0], y + 0.6)) for y in rules]
-
-    def is_free(low, high, owner: int) -> bool:
-        away = np.hypot(*(np.clip(points, low, high) - points).T) - radii
-        met = any((low < upper).all() and (high > lower).all() for lower, upper in taken)
-        inside = (low > 0).all() and (high < room).all()
-        return inside and not met and 0 < away.min() > away[owner] - 0.5  # nearest to its own
-
-    sizes = 72 * _text_sizes(labels)
-    for index in np.argsort(-points[:, 1], kind="stable"):  # from top to bottom
-        offsets = [
-            np.array(direction) * (gap + radii[index] / np.hypot(*direction) + sizes[index] / 2)
-            for gap in (2, 8, 16)
-            for direction in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-        ]
-        middles = points[index] + offsets
-        boxes = list(zip(middles - sizes[index] / 2, middles + sizes[index] / 2, strict=True))
-        chosen = next((place for place, box in enumerate(boxes) if is_free(*box, index)), 0)
-        taken.append(boxes[chosen])
-        note = ax.annotate(
-            labels[index], places[index], xytext=offsets[chosen], textcoords="offset points",
-            ha="center", va="center", fontsize=FONT, zorder=4, annotation_clip=False,
-        )  # fmt: skip
-        note.set_in_layout(False)
-
-
-def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
-    """Width, height and depth in inches of a layer's box; see `plot_network`."""
-    if len(shape) == 1:
-        return 0.12, max(0.15, 0.42 * math.log10(shape[0])), 0.05
-    high, deep = (0.11 * math.sqrt(min(side, 400)) for side in shape[:2])
-    return max(0.05, 0.018 * math.sqrt(shape[2])), high, 0.18 * deep
+def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> list[int]:
+    """The row of each box. An arrow that skips columns keeps its row free there: the others go below."""
+    skips = {
+        (start, end) for end, before in enumerate(parents) for start in before if columns[end] > columns[start] + 1
+    }
+    rows: list[int] = []
+    taken: set[tuple[int, int]] = set()
+    for index, before in enumerate(parents):
+        over = [rows[start] for start in before if (start, index) in skips]
+        row = min(over) if over else rows[before[0]] if before else 0
+        ends = [columns[end] for start, end in skips if start == index]
+        needed = range(columns[index], max(ends, default=columns[index] + 1))
+        while any((column, row) in taken for column in needed):
+            row += 1
+        rows.append(row)
+        taken |= {(column, row) for column in needed}
+    return rows
 
 
 def _nodes(model) -> list:
@@ -1176,8 +896,6 @@ def _nodes(model) -> list:
     except (AttributeError, TypeError, ValueError):
         came = type(model).__name__
         raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built") from None
-    if len(model.layers) > MOST_LAYERS:
-        raise ValueError(f"model: got {len(model.layers)} layers, expected at most {MOST_LAYERS}; draw a part of it")
     found: dict = {}
 
     def visit(node) -> None:
@@ -1205,122 +923,59 @@ def _box_text(node) -> tuple[str, str]:
     if hasattr(layer, "layers"):  # a model
         text = layer.name.replace("_", " ")
     size = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
-    if size:
-        text = f"{size_text(size)} {text}"
-    if hasattr(layer, "units"):
-        text += f" {layer.units}"
-    if activation != "linear":
-        text += f"\n+ {activation}"
+    text = f"{size_text(size)} {text}" if size else text
+    text += f" {layer.units}" if hasattr(layer, "units") else ""
+    text += f"\n+ {activation}" if activation != "linear" else ""
     details = [str(layer.filters)] if hasattr(layer, "filters") else []
     stride = np.max(getattr(layer, "strides", 1))
-    if stride > 1:
-        details.append(f"/{stride}")
+    details += [f"/{stride}"] if stride > 1 else []
     return "\n".join([text, ", ".join(details)]).strip(), kind
 
 
-def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> tuple[list[int], dict]:
-    """The row of each box, and by ``(start, end)`` the row in which a connection runs between their columns.
-
-    A box is in the row of the first that it reads, or in the next one below that is free; a connection that skips
-    columns is in the nearest row that is free all the way.
-    """
-    rows: list[int] = []
-    taken: set[tuple[int, int]] = set()
-    for column, before in zip(columns, parents, strict=True):
-        row = rows[before[0]] if before else 0
-        while (column, row) in taken:
-            row += 1
-        rows.append(row)
-        taken.add((column, row))
-    lanes = {}
-    for start, end in [(start, end) for end, before in enumerate(parents) for start in before]:
-        between = range(columns[start] + 1, columns[end])
-        rooms = range(-len(parents), len(parents))
-        free = [row for row in rooms if not any((column, row) in taken for column in between)]
-        lane = min(free, key=lambda row: (abs(row - rows[start]) + abs(row - rows[end]), abs(row - rows[end])))
-        lanes[start, end] = lane
-        taken.update((column, lane) for column in between)
-    used = sorted({*rows, *lanes.values()})
-    return [used.index(row) for row in rows], {edge: used.index(row) for edge, row in lanes.items()}
+def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
+    """Width, height and depth in inches of a layer's box; see `plot_network`."""
+    if len(shape) == 1:
+        return 0.12, max(0.15, 0.42 * math.log10(shape[0])), 0.05
+    high, deep = (0.11 * math.sqrt(side) for side in shape[:2])
+    return max(0.05, 0.018 * math.sqrt(shape[2])), high, 0.18 * deep
 
 
-def _route(start, end, lane: float, left: float, right: float, gap: float) -> Path:
-    """From a box to another: to the height `lane`, which is free from `left` + `gap` to `right` − `gap`, and on."""
-    bend = gap - 0.08  # the rest is straight, for the head of the arrow
-    bends = [(left, start[1], lane), (right - gap, lane, end[1])]
-    if right - left < gap + 1e-6:  # no column in between
-        bends = [(left, start[1], end[1])]
-    vertices, codes = [start], [Path.MOVETO]
-    for x, before, after in bends:
-        middle = x + bend / 2
-        vertices += [(x, before), (middle, before), (middle, after), (x + bend, after)]
-        codes += [Path.LINETO, *[Path.CURVE4] * 3]
-    return Path([*vertices, end], [*codes, Path.LINETO])
+@cache
+def _text_width(text: str, font: float) -> float:
+    """In inches, rounded up, so that versions of a font that differ by a hair give figures of one size."""
+    return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
 
 
-def _checked_images(images) -> list[np.ndarray]:
-    """Grey images as ``(h, w)``, RGB ones as ``(h, w, 3)``."""
-    arrays = []
-    for index, image in enumerate(images):
-        array = check_array(f"images[{index}]", image, (2, 3))
-        if array.ndim == 3 and array.shape[2] not in (1, 3):
-            raise ValueError(f"images[{index}]: got {array.shape[2]} channels, expected 1 or 3; see plot_feature_maps")
-        arrays.append(array[..., 0] if array.shape[2:] == (1,) else array)
-    if not arrays:
-        raise ValueError("images: got none, expected at least one")
-    return arrays
+def _widest(names: Iterable, font: float) -> float:
+    return max((_text_width(str(name), font) for name in names), default=0)
 
 
-def _rgb(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array / 255
-    if array.min() < 0 or array.max() > 1:
-        raise ValueError(f"{name}: got RGB values {_range(array)}, expected uint8, or floats from 0 to 1")
-    return array.astype(float)
+def _text_sizes(texts: Sequence[str]) -> np.ndarray:
+    """Widths and heights in inches of texts of some lines."""
+    lines = [text.split("\n") if text else [] for text in texts]
+    return np.array([(_widest(own, FONT), len(own) * 1.2 * FONT / 72) for own in lines])
 
 
-def _grey(images) -> np.ndarray:
-    """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
-    images = check_array("images", images, (4,))
-    channels = images.shape[-1]
-    if channels not in (1, 3):
-        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
-    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def _tinted(grey: np.ndarray, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """Colours laid over grey images, each pixel's as opaque as said, 0 to 1."""
-    return (1 - opacity[..., None]) * grey[..., None] + opacity[..., None] * colours
+def _sheet(width: float, low: float, high: float, title: str | None):
+    """A figure and its Axes in inches, from 0 to `width` and from `low` to `high`, wider where the title is."""
+    heading = 0.35 if title else 0
+    figure = _figure(max(width, 1.2, 4 / 3 * _widest([title or ""], FONT) + 0.2), high - low + heading)
+    figure.set_layout_engine("none")
+    (wide, tall), ax = figure.get_size_inches(), figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=((width - wide) / 2, (width + wide) / 2), ylim=(low, low + tall))
+    ax.axis("off")
+    if title:
+        ax.text(width / 2, low + tall - 0.08, title, ha="center", va="top", fontsize=4 / 3 * FONT)
+    return figure, ax
 
 
-def _range(array: np.ndarray) -> str:
-    return f"{number_text(array.min())} … {number_text(array.max())}"
-
-
-def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
-    """Colour map and limits: symmetric around zero for signed values, from zero otherwise."""
-    limit = _largest(array)
-    return (SIGNED, -limit, limit) if array.min() < 0 else (unsigned_map, 0.0, limit)
-
-
-def _largest(array: np.ndarray) -> float:
-    """The largest magnitude; 1 where all is zero, so that there is a range to divide by."""
-    return float(np.abs(array.astype(float)).max()) or 1.0
-
-
-def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.ndarray:
-    return matplotlib.colormaps[colour_map](Normalize(low, high)(array.astype(float)))[..., :3]
-
-
-def _ink(colours: np.ndarray) -> np.ndarray:
-    """What to write in on each of these colours: black or white, whichever has more contrast (WCAG 2: 4.5 or more)."""
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    return np.where(linear @ (0.2126, 0.7152, 0.0722) < 0.179, "white", "black")
-
-
-def _columns(count: int) -> int:
-    """Tiles in a row of a grid about twice as wide as high."""
-    return min(count, max(8, math.ceil(math.sqrt(2 * count))))
+def _draw_arrow(ax, start, end) -> None:
+    look = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
+    ax.annotate("", xy=end, xytext=start, arrowprops=look)
 
 
 def _grid(
@@ -1332,19 +987,22 @@ def _grid(
     frames: Sequence[Sequence[tuple]] | None = None,
     row_titles: Sequence[str] | None = None,
 ) -> Figure:
-    """Compose RGB tiles into one picture and draw it once; texts go above, below, beside and onto the tiles."""
+    """Compose RGB tiles into one picture and draw it once; texts go above, below, beside and onto the tiles.
+
+    Hundreds of small Axes would be slow.
+    """
     columns = min(columns, len(tiles))
-    beside = _widest(row_titles, FONT) + 0.1 if row_titles else 0
+    beside = _widest(row_titles, FONT) + 0.1 if row_titles is not None else 0
     rows = math.ceil(len(tiles) / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     # All in inches: the gaps hold a line of text each, whatever the size of a pixel.
     # As large as a slide allows, and no smaller than can be seen, however many rows somebody asks for.
     tile_width = max(0.05, min((WIDTH - 0.8 - beside) / columns, 2.6, 4.2 / rows * width / height))
-    longest = max(map(len, titles)) if titles else 1
+    longest = max(len(str(title)) for title in titles) if titles is not None else 1
     font = max(4, min(10, 115 * tile_width / max(longest, 4)))
     caption_font = min(8, 6 * tile_width) if captions else 0
     gap = 0.1 * tile_width
-    above = 13 / 72 if titles else gap / 2  # of the largest font: titles that a network wrote do not change the size
+    above = 13 / 72 if titles is not None else gap / 2  # of the largest font, whatever a network wrote
     below = (caption_font + 4) / 72 if captions else gap / 2
     # Small tiles are enlarged by a whole factor, so that gaps and frames come out as thin as they should.
     factor = max(1, math.ceil(70 * tile_width / width))
@@ -1373,11 +1031,11 @@ def _grid(
         # The gaps were made for the texts; laying them out again takes half of the time.
         ax.text(x, y, text, **{"ha": "center", **look}).set_in_layout(False)
 
-    for row, text in enumerate(row_titles or ()):
+    for row, text in enumerate(row_titles if row_titles is not None else ()):
         middle = row * step_y + top + height * factor / 2
         write(math.ceil((beside - 0.06) / pixel), middle, text, ha="right", va="center", fontsize=FONT)
     for index, (centre, upper, lower) in enumerate(places):
-        if titles and titles[index]:
+        if titles is not None and titles[index]:
             write(centre, upper - top * 0.15, titles[index], va="bottom", fontsize=font)
         if captions:
             write(centre, lower + bottom * 0.1, captions[index], va="top", fontsize=caption_font, color="#555555")
@@ -1407,25 +1065,24 @@ def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None
     bar.set_ticklabels([number_text(tick) for tick in ticks], fontsize=8)
 
 
-def _number_panels(
-    arrays: Sequence[np.ndarray], scales: Sequence[tuple], titles: Sequence[str] | None, frames: Sequence
-) -> Figure:
+@_own_style
+def _number_panels(arrays, scales: Sequence[tuple], titles: Sequence[str] | None, frames: Sequence) -> Figure:
     """Draw arrays side by side, each with its numbers; `frames` are windows to frame, None for none."""
     widths = [array.shape[1] for array in arrays]
     cell = min(0.5, (WIDTH - 0.5) / sum(widths))
-    height = max(len(array) for array in arrays) * cell + (0.45 if titles else 0.2)
+    height = max(len(array) for array in arrays) * cell + (0.45 if titles is not None else 0.2)
     figure = _figure(sum(widths) * cell + 0.25 * len(arrays), height)
-    axes = figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]
-    for ax, array, scale, frame in zip(axes, arrays, scales, frames, strict=True):
+    panels = figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]
+    for index, (ax, array, scale, frame) in enumerate(zip(panels, arrays, scales, frames, strict=True)):
         numbers = [[number_text(value) for value in row] for row in array]
         _draw_table(ax, _colours(array, *scale), numbers, cell)
+        if titles is not None:
+            ax.set_title(titles[index], fontsize=10)
         if frame is not None:
             row, column, rows, columns = frame
             corner = (column - 0.5, row - 0.5)
             ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3, clip_on=False))
-    for ax, title in zip(axes, titles or (), strict=False):
-        ax.set_title(title, fontsize=10)
-    figure.alt = descriptions.pixels(arrays, titles, frames)
+    figure.words = _pixels_in_words(arrays, titles, frames)
     return figure
 
 
@@ -1444,10 +1101,42 @@ def _draw_table(ax, colours: np.ndarray, texts: Sequence[Sequence[str]], cell: f
     ax.tick_params(which="both", length=0)
 
 
-def _name_cells(ax, row_names: Sequence, column_names: Sequence, cell: float, font: float) -> None:
-    is_wide = _widest(column_names, font) > 0.9 * cell
-    ax.set_xticks(range(len(column_names)), labels=column_names, fontsize=font, rotation=90 if is_wide else 0)
-    ax.set_yticks(range(len(row_names)), labels=row_names, fontsize=font)
+def _checked_images(images) -> list[np.ndarray]:
+    """Grey images as ``(h, w)``, RGB ones as ``(h, w, 3)``."""
+    arrays = []
+    for index, image in enumerate(images):
+        array = check_array(f"images[{index}]", image, (2, 3))
+        if array.ndim == 3 and array.shape[2] not in (1, 3):
+            raise ValueError(f"images[{index}]: got {array.shape[2]} channels, expected 1 or 3; see plot_feature_maps")
+        array = array[..., 0] if array.shape[2:] == (1,) else array
+        arrays.append(255 * array.astype(np.uint8) if array.dtype == bool else array)
+    if not arrays:
+        raise ValueError("images: got none, expected at least one")
+    return arrays
+
+
+def _box_lists(name: str, boxes: Sequence | None, count: int) -> list[list]:
+    """A list of boxes for each image."""
+    if boxes is None:
+        return [[]] * count
+    _check_length(name, boxes, count)
+    lists = []
+    for index, entry in enumerate(boxes):
+        own = np.zeros((0, 4)) if entry is None or not len(entry) else np.atleast_2d(np.asarray(entry, float))
+        if own.shape[1:] != (4,) or not np.isfinite(own).all() or (own[:, 2:] <= 0).any():
+            raise ValueError(
+                f"{name}[{index}]: got {entry}, expected (top, left, height, width) with an area, or a list"
+            )
+        lists.append(own.tolist())
+    return lists
+
+
+def _check_window(name: str, window: Sequence[int], array: np.ndarray) -> None:
+    row, column, height, width = window
+    fits = row + height <= array.shape[0] and column + width <= array.shape[1]
+    if not fits or min(row, column) < 0 or min(height, width) < 1:
+        raise ValueError(f"{name}: got the window (row, column, height, width) {tuple(window)}, which leaves the "
+                         f"image of {size_text(array.shape)}")  # fmt: skip
 
 
 def _check_count(name: str, count: int) -> None:
@@ -1455,9 +1144,9 @@ def _check_count(name: str, count: int) -> None:
         raise ValueError(f"{name}: got {count} pictures, expected at most {MOST_MAPS}")
 
 
-def _check_length(name: str, values: Sequence, expected: int, which: str) -> None:
-    if len(values) != expected:
-        raise ValueError(f"{name}: got {len(values)}, expected {expected}, {which}")
+def _check_length(name: str, values: Sequence | None, expected: int) -> None:
+    if values is not None and len(values) != expected:
+        raise ValueError(f"{name}: got {len(values)}, expected {expected}")
 
 
 def _check_positive(name: str, values) -> None:
@@ -1465,42 +1154,113 @@ def _check_positive(name: str, values) -> None:
         raise ValueError(f"{name}: got {number_text(min(values))}, expected more than 0 on a logarithmic axis")
 
 
-def _checked_titles(titles: Sequence | None, count: int) -> list[str] | None:
-    if titles is None:
-        return None
-    _check_length("titles", titles, count, "one for each picture")
-    return [str(title) for title in titles]
+def _rgb(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array / 255
+    if array.min() < 0 or array.max() > 1:
+        raise ValueError(f"{name}: got RGB values {_range(array)}, expected uint8, or floats from 0 to 1")
+    return array.astype(float)
 
 
-def _checked_boxes(argument: str, boxes: Sequence | None, count: int) -> list[list]:
-    """A list of boxes for each image."""
-    if boxes is None:
-        return [[]] * count
-    _check_length(argument, boxes, count, "one for each image")
-    checked = []
-    for index, entry in enumerate(boxes):
-        name = f"{argument}[{index}]"
-        if entry is None:
-            checked.append([])
-        elif np.ndim(entry) == 0 or (len(entry) and np.ndim(entry[0]) == 0):
-            checked.append([_checked_box(name, entry)])
-        else:
-            checked.append([_checked_box(f"{name}[{place}]", box) for place, box in enumerate(entry)])
-    return checked
+def _grey(images) -> np.ndarray:
+    """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
+    images = check_array("images", images, (4,))
+    channels = images.shape[-1]
+    if channels not in (1, 3):
+        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
+    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
 
 
-def _checked_box(name: str, box) -> list[float]:
-    edges = check_array(name, box, (1,)).tolist()
-    if len(edges) != 4:
-        raise ValueError(f"{name}: got {box}, expected (top, left, height, width)")
-    if min(edges[2:]) <= 0:
-        raise ValueError(f"{name}: got {box}, expected a positive height and width")
-    return edges
+def _tinted(grey: np.ndarray, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """Colours laid over grey images, each pixel's as opaque as said, 0 to 1."""
+    return (1 - opacity[..., None]) * grey[..., None] + opacity[..., None] * colours
 
 
-def _is_inside(window: Sequence[int], array: np.ndarray) -> bool:
-    if len(window) != 4:
-        return False
-    row, column, height, width = window
-    fits = row + height <= array.shape[0] and column + width <= array.shape[1]
-    return fits and min(row, column) >= 0 and min(height, width) >= 1
+def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
+    """Colour map and limits: symmetric around zero for signed values, from zero otherwise."""
+    limit = _largest(array)
+    return (SIGNED, -limit, limit) if array.min() < 0 else (unsigned_map, 0.0, limit)
+
+
+def _largest(array: np.ndarray) -> float:
+    """The largest magnitude; 1 where all is zero, so that there is a range to divide by."""
+    return float(np.abs(array.astype(float)).max()) or 1.0
+
+
+def _colours(array: np.ndarray, colour_map: str, low: float, high: float) -> np.ndarray:
+    return matplotlib.colormaps[colour_map](Normalize(low, high)(array.astype(float)))[..., :3]
+
+
+def _ink(colours: np.ndarray) -> np.ndarray:
+    """What to write in on each of these colours: black or white, whichever has more contrast (WCAG 2: 4.5 or more)."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return np.where(linear @ (0.2126, 0.7152, 0.0722) < 0.179, "white", "black")
+
+
+def _columns(count: int) -> int:
+    """Tiles in a row of a grid about twice as wide as high."""
+    return min(count, max(8, math.ceil(math.sqrt(2 * count))))
+
+
+# Words
+
+
+def _is_picture(array: np.ndarray) -> bool:
+    """Whether it is RGB in decimal numbers: made to be looked at, with values that say nothing by themselves."""
+    return array.ndim == 3 and array.dtype != np.uint8
+
+
+def _is_grey(array: np.ndarray) -> bool:
+    return array.ndim == 2 or bool((np.ptp(array, axis=-1) < 1e-6).all())
+
+
+def _colour_place(array: np.ndarray) -> str:
+    """Of a grey picture with something in colour laid over it, where that is; of another nothing."""
+    strength = np.ptp(array, axis=-1)
+    if _is_grey(array) or (strength < 1e-6).mean() < 0.1:
+        return ""
+    row, column = (np.average(place, weights=strength) for place in np.indices(strength.shape))
+    return f"coloured around row {row:.1f}, column {column:.1f}"
+
+
+def _middle(array: np.ndarray) -> str:
+    """Where the middle of a picture's brightness is, by which a turned or moved one differs."""
+    weights = np.abs(array.astype(float)).reshape(*array.shape[:2], -1).mean(axis=-1)
+    if not weights.any():
+        return "all 0"
+    row, column = (np.average(place, weights=weights) for place in np.indices(weights.shape))
+    return f"its middle at row {row:.1f}, column {column:.1f}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _pictures(what: str, arrays: Sequence[np.ndarray]) -> str:
+    sizes = sorted({array.shape[:2] for array in arrays})
+    text = f"{_counted(len(arrays), what)} of {size_text(sizes[0])}"
+    return f"{text} to {size_text(sizes[-1])}" if len(sizes) > 1 else text
+
+
+def _sentence(parts: Iterable[str]) -> str:
+    return "; ".join(parts) + "."
+
+
+def _value(value: float, array: np.ndarray) -> str:
+    """A number of an array; 0 for what is left of a sum that would be 0."""
+    return number_text(0 if abs(value) < 1e-6 * np.abs(array.astype(float)).max() else value)
+
+
+def _range(array: np.ndarray, between: str = " to ") -> str:
+    return f"{_value(array.min(), array)}{between}{_value(array.max(), array)}"
+
+
+def _range_and_mean(array: np.ndarray) -> str:
+    return f"{_range(array)}, mean {_value(array.mean(dtype=float), array)}"
+
+
+def _numbers(array: np.ndarray) -> str:
+    """Row by row; of a large array the range and the mean."""
+    if array.size > MOST_NUMBERS:
+        return f"values {_range_and_mean(array)}"
+    return " / ".join(" ".join(map(number_text, row)) for row in array)

@@ -26,6 +26,8 @@ def check_array(name: str, value, ranks: tuple[int, ...]) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):  # bfloat16, which NumPy itself does not know
+        array = array.astype(np.float32)
     if array.dtype.kind not in "buif":
         raise ValueError(f"{name}: got {type(value).__name__} of dtype {array.dtype}, expected numbers")
     if array.ndim not in ranks:

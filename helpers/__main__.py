@@ -111,9 +111,9 @@ def keras(patience: float = PATIENCE) -> Report:
 
 def data() -> Report:
     """What was downloaded, whether more could be, and whether the course's own network is there."""
-    from . import backbone, downloads
+    from . import backbone, real
 
-    folder, sets = downloads.cache_folder(), ", ".join(downloads.cached())
+    folder, sets = real.cache_folder(), ", ".join(real.cached())
     mobilenet = backbone.mobilenet_file()
     lines = [
         ("real data sets", f"{sets or 'none, and none is needed'}, in {folder}"),

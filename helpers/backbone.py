@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import downloads, quiet_import
+from . import quiet_import, real
 
 if TYPE_CHECKING:
     import keras
@@ -249,11 +249,11 @@ def _fetched() -> Path:
     file = mobilenet_file()
     if not file.is_file():
         try:
-            weights = downloads.content(_MOBILENET_URL)
+            weights = real.content(_MOBILENET_URL)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(weights)
         except Exception as error:
-            reason = downloads.network_trouble(error) or str(error)
+            reason = str(error)
             raise ConnectionError(
                 f"MobileNetV2's weights are not on this computer and could not be downloaded ({reason}): "
                 f"backbone.load(\"course\") needs no network; 'python -m helpers.backbone --fetch', run with a "

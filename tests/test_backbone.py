@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import backbone, downloads, quiet_import
+from helpers import backbone, quiet_import, real
 from helpers.datasets import load
 
 with quiet_import():
@@ -148,7 +148,7 @@ def test_mobilenet_says_in_seconds_that_it_cannot_be_had(empty_cache, monkeypatc
 
 
 def test_mobilenet_is_fetched_into_keras_s_cache(empty_cache, monkeypatch):
-    monkeypatch.setattr(downloads, "content", lambda url: b"what came from " + url.encode())
+    monkeypatch.setattr(real, "content", lambda url: b"what came from " + url.encode())
     file = backbone._fetched()
     assert file.parent == empty_cache
     assert file.read_bytes() == f"what came from {backbone._MOBILENET_URL}".encode()

@@ -22,7 +22,7 @@ PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "china", "coffee", "fl
 SURFACES = ("brick", "gravel", "grass")
 OPTIONS = {  # of `load`, beyond those that every set has
     "digits": (),
-    "surfaces": ("n_test", "crop", "light", "rotation"),
+    "surfaces": ("n_test", "light", "rotation"),
     "faces": (),
     "shapes": ("n_test", "classes", *scenes.KNOBS),
 }
@@ -84,21 +84,18 @@ def load(
     Parameters
     ----------
     name
-        With no network needed:
-
-        - ``"digits"``: 1,797 handwritten digits, 8×8 (UCI, inside scikit-learn);
-        - ``"surfaces"``: crops of three grey photographs, as RGB: a brick wall (which stands in for paving), gravel and
-          grass. Training crops come from the left of each photograph, test crops from the right;
-        - ``"faces"``: 100 faces and 100 other crops of photographs, 25×25, grey (inside scikit-image);
-        - ``"shapes"``: small rendered scenes with box and mask, see `helpers.scenes.render`.
+        With no network needed: ``"digits"``, 1,797 handwritten digits, 8×8, grey; ``"faces"``, 100 faces and 100 other
+        crops of photographs, 25×25, grey; ``"surfaces"``, crops of three grey photographs, as RGB: a brick wall (which
+        stands in for paving), gravel and grass, those to train on from the left of each photograph, those to test on
+        from the right; ``"shapes"``, rendered scenes with box and mask (`helpers.scenes.render`).
 
         Downloaded once by tensorflow-datasets, into ``data/`` or ``TFDS_DATA_DIR``: ``"mnist"``, ``"fashion_mnist"``,
         ``"cifar10"``, ``"cifar100"``, ``"tf_flowers"``, ``"oxford_iiit_pet"``, or any other of its image classification
         sets by its name there.
 
         The path of a folder of photographs: one folder for each class; or a folder ``images`` beside a folder ``masks``
-        (the same names; PNG), a file ``boxes.csv`` (``file,x,y,w,h`` in pixels, ``class`` if you like), or both. Where
-        such folders are called ``train`` and ``test`` or ``val``, that is the split.
+        (PNGs of the same names), a file ``boxes.csv`` (``file,x,y,w,h`` in pixels, ``class`` if you like), or both.
+        Folders ``train`` and ``test`` (or ``val``) that are like this are taken as the split.
     size
         Side in pixels to resize to; other proportions are stretched, so that boxes and masks stay whole. By default the
         images keep their size; ``surfaces`` and ``shapes`` are 32.
@@ -111,10 +108,9 @@ def load(
         Draws the images of `n_train`, the crops of ``surfaces`` and the scenes of ``shapes``. What is for training and
         what for testing does not depend on it: sets that do not say are split 80 to 20, stratified.
     **options
-        For ``surfaces``: ``n_test`` (300); ``crop``, the side in pixels of what is cut out, 8 to 128 (64); ``light``,
-        from 0, as photographed, to 1, strongly changed brightness and contrast (0.3); ``rotation``, the largest angle
-        in degrees either way, 0 to 180 (0). For ``shapes``: ``n_test`` (200), ``classes`` and the knobs of
-        `helpers.scenes.render`.
+        For ``surfaces``: ``n_test`` (300); ``light``, from 0, as photographed, to 1, strongly changed brightness and
+        contrast (0.3); ``rotation``, the largest angle in degrees either way (0). For ``shapes``: ``n_test`` (200),
+        ``classes`` and the knobs of `helpers.scenes.render`.
 
     Raises
     ------
@@ -135,7 +131,7 @@ def load(
     allowed = OPTIONS.get(name, ())
     if unknown := [option for option in options if option not in allowed]:
         raise ValueError(f"{unknown[0]}: is no setting of {str(name)!r}, which has {', '.join(allowed) or 'none'}")
-    if isinstance(name, str) and name in (*OPTIONS, *real.INSTEAD) and Path(name).is_dir():
+    if isinstance(name, str) and name in (*OPTIONS, *real.KNOWN) and Path(name).is_dir():
         warnings.warn(f"{name} is the set of this name; load('./{name}') has the folder that is here", stacklevel=2)
     if name == "shapes":
         data = _shapes(size or 32, n_train or 800, seed, **options)
@@ -200,17 +196,12 @@ def photograph(name: str | Path, *, size: int | None = None, grey: bool = False)
 
 
 def results(name: str) -> list[dict[str, float | str]]:
-    """The rows of a table in ``data/results``, made beforehand by what its first line says.
-
-    Parameters
-    ----------
-    name
-        The name of the table, without its ending.
+    """The rows of the table ``data/results/NAME.csv``, measured beforehand by the command in its first line.
 
     Returns
     -------
     list of dict
-        From the names of the columns to a row's values: numbers where they can be, else text.
+        A row's value for each column: a number where it can be one, else text.
 
     Raises
     ------
@@ -246,10 +237,9 @@ def _shapes(size: int, n_train: int, seed: int, n_test: int = 200, **options) ->
 
 
 def _surfaces(
-    size: int, n_train: int, seed: int, n_test: int = 300, crop: int = 64, light: float = 0.3, rotation: float = 0
+    size: int, n_train: int, seed: int, n_test: int = 300, light: float = 0.3, rotation: float = 0
 ) -> DataSet:
     check_integer("n_test", n_test, 1)
-    check_range("crop", check_integer("crop", crop, 8), 8, 128)
     check_range("light", light, 0, 1)
     check_range("rotation", rotation, 0, 180)
     arrays = []
@@ -258,7 +248,7 @@ def _surfaces(
         labels = scenes.balanced(count, len(SURFACES), rng)
         regions = [grey[:, int(low * grey.shape[1]) : int(high * grey.shape[1])] for grey in map(photograph, SURFACES)]
         pairs = zip(labels, rng.uniform(-1, 1, (count, 5)), strict=True)
-        crops = [_crop(regions[label], size, crop, light, rotation, draw) for label, draw in pairs]
+        crops = [_crop(regions[label], size, light, rotation, draw) for label, draw in pairs]
         arrays += [np.repeat(np.stack(crops)[..., None], 3, axis=-1), labels]
     source = (
         "crops of photographs in scikit-image (CC0Textures Bricks25 and Gravel04; grass by linolafett); "
@@ -267,10 +257,11 @@ def _surfaces(
     return DataSet("surfaces", *arrays, SURFACES, source)
 
 
-def _crop(region: np.ndarray, size: int, side: int, light: float, rotation: float, draw: np.ndarray) -> np.ndarray:
-    """A turned square of this side out of a region, never reaching beyond it, in another light."""
+def _crop(region: np.ndarray, size: int, light: float, rotation: float, draw: np.ndarray) -> np.ndarray:
+    """A turned square out of a region, never reaching beyond it, in another light."""
     from PIL import Image
 
+    side = 64  # in the photograph
     angle = np.deg2rad(rotation * draw[0])
     cos, sin = np.cos(angle), np.sin(angle)
     reach = side * (abs(cos) + abs(sin))  # of the turned square, along either axis
@@ -293,7 +284,7 @@ def _divided(name: str | Path, size: int | None, n_train: int | None, seed: int)
     is_path = isinstance(name, Path) or name.startswith((".", "~")) or path.is_absolute()
     if name in OPTIONS:
         found = _stored(name, size)
-    elif is_path or (name not in real.INSTEAD and path.exists()):
+    elif is_path or (name not in real.KNOWN and path.exists()):
         found, name = real.read_folder(path, size), path.resolve().name
     else:
         _check_name(name)
@@ -373,7 +364,7 @@ def _check_name(name: str) -> None:
         close = difflib.get_close_matches(name.lower(), [*OPTIONS, *known], n=1)
         raise ValueError(
             f"name: got {name!r}, expected {', '.join(OPTIONS)}, a set of tensorflow-datasets "
-            f"({', '.join(real.INSTEAD)}, ...) or the path of a folder"
+            f"({', '.join(real.KNOWN)}, ...) or the path of a folder"
             f"{f' (did you mean {close[0]!r}?)' if close else ''}"
         )
 
@@ -398,7 +389,7 @@ def _main(names: list[str]) -> int:
         print(f"always there: {', '.join(OPTIONS)}\nin {real.cache_folder()}:")
         for name, size in cached.items():
             print(f"  {name}: {size / 2**20:,.0f} MiB")
-        print("to fetch: python -m helpers.datasets", *(name for name in real.INSTEAD if name not in cached))
+        print("to fetch: python -m helpers.datasets", *(name for name in real.KNOWN if name not in cached))
     return failed
 
 

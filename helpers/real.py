@@ -22,22 +22,22 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from . import quiet_import
 from .validation import size_text
 
-INSTEAD = {  # the best known sets of tensorflow-datasets, and what serves in place of each where there is no network
-    "mnist": "digits",
-    "fashion_mnist": "digits",
-    "cifar10": "shapes",
-    "cifar100": "shapes",
-    "tf_flowers": "surfaces",
-    "oxford_iiit_pet": "shapes",
+KNOWN = {  # the sets that the course names, and where they are from
+    "mnist": "MNIST handwritten digits (LeCun, Bottou, Bengio and Haffner 1998)",
+    "fashion_mnist": "Fashion-MNIST, pictures of clothes (Xiao, Rasul and Vollgraf 2017)",
+    "cifar10": "CIFAR-10, tiny photographs (Krizhevsky 2009)",
+    "cifar100": "CIFAR-100, tiny photographs (Krizhevsky 2009)",
+    "tf_flowers": "Flower photographs from Flickr (The TensorFlow Team 2019)",
+    "oxford_iiit_pet": "Oxford-IIIT Pet, cats and dogs of 37 breeds (Parkhi et al. 2012)",
 }
 TRIMAPS = {"oxford_iiit_pet": "segmentation_mask"}
-LARGEST = 2 * 2**30  # bytes of images that are read
+LARGEST = 2  # GiB of images in one set
 PATIENCE = 6  # seconds without an answer from the network
 CLUTTER = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "__macosx", "@eadir"}  # of systems, archives
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")  # folders that are a split
 DECODED_AT_ONCE = 2**26  # pixels
 MOST_LISTED = 20  # problems in one message
-MOST_CLASSES, MOST_LEVELS = 32, 12  # of masks with the numbers of classes, or with a grey level for each
+MOST_CLASSES = 32  # in masks
 
 
 class Part(NamedTuple):
@@ -62,12 +62,17 @@ class Found(NamedTuple):
 
 def check_memory(count: int, shape: tuple[int, ...], itemsize: int = 1) -> None:
     """Raise ``ValueError`` for more images than `LARGEST`."""
-    needed = count * math.prod(shape) * itemsize
+    needed = count * math.prod(shape) * itemsize / 2**30
     if needed > LARGEST:
-        raise ValueError(
-            f"size: {count:,} images of {size_text(shape)} take {needed / 2**30:.1f} GiB, expected at most "
-            f"{LARGEST / 2**30:g}: choose a smaller size"
-        )
+        what = f"{count:,} images of {size_text(shape)} take {needed:.1f} GiB"
+        raise ValueError(f"size: {what}, expected at most {LARGEST}: choose a smaller size")
+
+
+def _check_shapes(shapes: set[tuple[int, int]], size: int | None, count: int, channels: int) -> None:
+    """Raise ``ValueError`` unless images of these heights and widths become equally large, and fit into memory."""
+    if size is None and len(shapes) != 1:
+        raise ValueError("size: got None, expected a number of pixels, since the images differ in size")
+    check_memory(count, (*((size, size) if size else next(iter(shapes))), channels))
 
 
 # --- sets of tensorflow-datasets ---
@@ -103,15 +108,8 @@ def fetch(name: str):
     """Have one of `names` on this computer, downloaded with progress on screen; return its builder.
 
     Only one process at a time fetches a set, since classes share caches: another waits, and then finds it ready.
-
-    Raises
-    ------
-    ValueError
-        For an unknown version, and for what is not a set of images with one label each that can be downloaded.
-    ConnectionError
-        When the set cannot be had; where there is no network it says so within seconds.
-    OSError
-        When the cache cannot be written to.
+    A ``ValueError`` says why a set is none for us, a ``ConnectionError`` why it cannot be had (without a network within
+    seconds), another ``OSError`` that the cache cannot be written to.
     """
     import requests
     import tensorflow_datasets as tfds
@@ -147,7 +145,7 @@ def fetch(name: str):
     except (ConnectionError, requests.RequestException, tfds.download.DownloadError, NonMatchingChecksumError) as error:
         raise ConnectionError(
             f"{name} is not on this computer and could not be downloaded ({_first_line(error)}): "
-            f'load("{INSTEAD.get(name, "shapes")}") needs no network; '
+            'load("digits"), load("shapes") and load("surfaces") need no network; '
             f"'python -m helpers.datasets {name}', run with a network, fetches {name} for later."
         ) from None
     except OSError as error:
@@ -196,10 +194,7 @@ def content(url: str) -> bytes:
 def read_set(name: str, size: int | None) -> Found:
     """A set of tensorflow-datasets, fetched if need be, to be tested on its test split, or else its validation split.
 
-    Raises
-    ------
-    ValueError, ConnectionError, OSError
-        As `fetch`; without a training split, or a size where images differ; ``OSError`` for damaged files.
+    It raises what `fetch` raises; an ``OSError`` says which folder to delete when files are damaged.
     """
     builder, trimap = fetch(name), TRIMAPS.get(name)
     import tensorflow as tf
@@ -217,38 +212,24 @@ def read_set(name: str, size: int | None) -> Found:
         # A trimap has 1 for the object, 2 for the background and 3 for the border between them.
         return image, example["label"], tf.cast(mask[..., 0] != 2, tf.uint8)
 
-    splits, parts = builder.info.splits, {}
-    if "train" not in splits:
-        raise ValueError(f"name: got {name!r}, whose splits are {', '.join(splits)}, expected a train split")
-    held_out = next((split for split in ("test", "validation") if split in splits), None)
+    info, parts = builder.info, {}
+    if "train" not in info.splits:
+        raise ValueError(f"name: got {name!r}, whose splits are {', '.join(info.splits)}, expected a train split")
+    held_out = next((split for split in ("test", "validation") if split in info.splits), None)
     used = {"train": "train", "test": held_out} if held_out else {"train": "train"}
-    height, width, channels = builder.info.features["image"].shape
-    shape = _shape_to_be({(height, width)} - {(None, None)}, size)
-    check_memory(sum(splits[split].num_examples for split in used.values()), (*shape, channels))
+    height, width, channels = info.features["image"].shape
+    counts = {part: info.splits[split].num_examples for part, split in used.items()}
+    _check_shapes({(height, width)} - {(None, None)}, size, sum(counts.values()), channels)
     for part, split in used.items():
-        examples = builder.as_dataset(split=split).map(prepared, num_parallel_calls=tf.data.AUTOTUNE)
-        arrays = [
-            np.empty((splits[split].num_examples, *spec.shape), spec.dtype.as_numpy_dtype)
-            for spec in examples.element_spec
-        ]
-        filled = 0
+        batches = builder.as_dataset(split=split).map(prepared, num_parallel_calls=tf.data.AUTOTUNE).batch(256)
+        columns = []
         with contextlib.suppress(tf.errors.DataLossError, tf.errors.NotFoundError):
-            for batch in examples.batch(256).as_numpy_iterator():
-                for array, values in zip(arrays, batch, strict=True):
-                    array[filled : filled + len(values)] = values
-                filled += len(batch[0])
-        if filled != splits[split].num_examples:
+            columns = [np.concatenate(column) for column in zip(*batches.as_numpy_iterator(), strict=True)]
+        if not columns or len(columns[0]) != counts[part]:
             raise OSError(f"{name} is damaged: delete the folder {builder.data_path}, then load it again")
-        parts[part] = Part(*arrays)
-    source = f"https://www.tensorflow.org/datasets/catalog/{builder.name}"
-    return Found(parts, tuple(builder.info.features["label"].names), source)
-
-
-def _shape_to_be(shapes: set[tuple[int, int]], size: int | None) -> tuple[int, int]:
-    """Height and width of images to come, of these different shapes now."""
-    if size is None and len(shapes) != 1:
-        raise ValueError("size: got None, expected a number of pixels, since the images differ in size")
-    return next(iter(shapes)) if size is None else (size, size)
+        parts[part] = Part(*columns)
+    source = KNOWN.get(name, f"https://www.tensorflow.org/datasets/catalog/{builder.name}")
+    return Found(parts, tuple(info.features["label"].names), source)
 
 
 # --- folders ---
@@ -276,13 +257,15 @@ def read_folder(folder: Path, size: int | None) -> Found:
     train, test = (next((nested[name] for name in names if name in nested), None) for names in (TRAIN, TEST))
     folders = {"train": train, "test": test} if train and test else {"train": folder}
     if len(folders) == 2:
-        _warn_of_others(folder, folders.values())
+        _warn_of_unused(path for path in _entries(folder) if path not in (train, test))
     photos = {part: _scan(path) for part, path in folders.items()}
     class_names = tuple(sorted({photo.class_name for photo in photos["train"]}))
     everything = [photo for some in photos.values() for photo in some]
     if unknown := sorted({photo.class_name for photo in everything} - set(class_names)):
         raise ValueError(f"name: {test} holds {', '.join(unknown)}, expected only classes that {train} holds too")
-    check_memory(len(everything), (*_shape_to_be({photo.shape for photo in everything}, size), 3))
+    if len({(photo.mask is None, photo.box is None) for photo in everything}) > 1:
+        raise ValueError(f"name: {folder}: expected masks or boxes for both {train.name} and {test.name}, or for none")
+    _check_shapes({photo.shape for photo in everything}, size, len(everything), 3)
     parts = {}
     for part, some in photos.items():
         # A large picture takes hundreds of megabytes until it is shrunk.
@@ -306,7 +289,11 @@ def _scan(folder: Path) -> list[_Photo]:
     loose = [path for path in _entries(root) if not path.is_dir()]
     for inner in (path for path in _entries(root) if path.is_dir()):
         paths[inner.name] = [path for path in _entries(inner) if not path.is_dir()]
-        problems += [f"{path}: is a folder inside that of a class" for path in _entries(inner) if path.is_dir()]
+        problems += [
+            f"{path}: is a folder inside that of a class, expected pictures: move them up"
+            for path in _entries(inner)
+            if path.is_dir()
+        ]
         problems += [] if _entries(inner) else [f"{inner}: holds no pictures"]
     if not is_annotated and (len(paths) < 2 or {name.lower() for name in paths} <= {*TRAIN, *TEST}):
         held = ", ".join(paths) or "no folder"
@@ -318,7 +305,8 @@ def _scan(folder: Path) -> list[_Photo]:
     _refuse(problems)
     if is_annotated and not (any(paths.values()) and (masks.is_dir() or table.is_file())):
         raise ValueError(f"name: {folder}: expected pictures in 'images', and 'masks' or 'boxes.csv' beside it")
-    _warn_of_others(folder, [root, masks, table] if is_annotated else [root / name for name in paths])
+    used = [root, masks, table] if is_annotated else [root / name for name in paths]
+    _warn_of_unused(path for path in _entries(folder) if path not in used)
 
     named = [(path, name) for name, inside in paths.items() for path in inside]
     shapes = _each(_shape, [path for path, _ in named], workers=1)
@@ -332,17 +320,19 @@ def _scan(folder: Path) -> list[_Photo]:
 
 def _with_masks(photos: list[_Photo], root: Path, folder: Path) -> list[_Photo]:
     """Each with the mask at the same place in another folder, whatever its ending."""
-    there = {path.relative_to(folder).with_suffix(""): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    masks = [there.get(photo.path.relative_to(root).with_suffix("")) for photo in photos]
-    pairs = list(zip(photos, masks, strict=True))
-    _refuse([f"{photo.path}: has no mask of the same name in {folder}" for photo, mask in pairs if mask is None])
-    shapes = zip(pairs, _each(_shape, masks, workers=1), strict=True)
+    places = [photo.path.relative_to(root).with_suffix("") for photo in photos]
+    parents = {place.parent for place in places}
+    there = {parent / path.stem: path for parent in parents for path in _entries(folder / parent)}
+    _refuse(f"{root / place}: has no mask of the same name in {folder}" for place in places if place not in there)
+    _warn_of_unused(path for place, path in there.items() if place not in places)
+    photos = [photo._replace(mask=there[place]) for photo, place in zip(photos, places, strict=True)]
+    shapes = _each(_shape, [photo.mask for photo in photos], workers=1)
     _refuse(
-        f"{mask}: got {size_text(shape)}, expected {size_text(photo.shape)}, the size of {photo.path.name}"
-        for (photo, mask), shape in shapes
+        f"{photo.mask}: got {size_text(shape)}, expected {size_text(photo.shape)}, the size of {photo.path.name}"
+        for photo, shape in zip(photos, shapes, strict=True)
         if shape != photo.shape
     )
-    return [photo._replace(mask=mask) for photo, mask in pairs]
+    return photos
 
 
 def _with_boxes(photos: list[_Photo], root: Path, table: Path) -> list[_Photo]:
@@ -382,19 +372,9 @@ def _with_boxes(photos: list[_Photo], root: Path, table: Path) -> list[_Photo]:
 
 
 def read_picture(path: Path, size: int | None = None) -> np.ndarray:
-    """A picture as ``(height, width, 3)``, uint8, upright, on white where it is transparent.
+    """A picture of any kind as ``(height, width, 3)``, uint8, upright, on white where it is transparent.
 
-    Parameters
-    ----------
-    path
-        An image file of any kind that Pillow reads: grey, palette, RGB, CMYK, 16 bits, turned by its EXIF tag.
-    size
-        Stretch it to a square of this side (bicubic).
-
-    Raises
-    ------
-    ValueError
-        When the file cannot be read, naming it.
+    It is stretched to a square of side `size`. A ``ValueError`` names a file that cannot be read.
     """
     with _opened(path) as picture:
         if size is not None:
@@ -420,7 +400,7 @@ def _of_8_bits(path: Path, levels: np.ndarray) -> Image.Image:
         raise ValueError(f"{path}: holds numbers from {low:g} to {high:g}, expected 8 or 16 bits without a sign")
     bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
     if 0 < high and bits < 16:  # without the name of the file, so that it is said once
-        warnings.warn(f"16-bit pictures with no level above {high} are read as {bits} bits", stacklevel=3)
+        warnings.warn(f"16-bit pictures with no level above {2**bits - 1} are read as {bits} bits", stacklevel=2)
     return Image.fromarray((levels.astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8))
 
 
@@ -442,20 +422,13 @@ def read_mask(path: Path, size: int | None = None) -> np.ndarray:
 
 
 def _class_numbers(masks: list[np.ndarray]) -> list[np.ndarray]:
-    """Masks of grey levels, such as 0, 128 and 255, as masks of the numbers of classes: 0, 1 and 2."""
-    values = np.unique([0, *(value for some in masks for value in np.unique(some))])
-    if values.max() < MOST_CLASSES:
-        return masks
-    if len(values) > MOST_LEVELS:
-        raise ValueError(
-            f"masks: got {len(values)} values up to {values.max()}, expected numbers of classes, below "
-            f"{MOST_CLASSES}, or at most {MOST_LEVELS} grey levels, which a mask that was ever a JPEG has not"
-        )
-    if len(values) > 2:
-        warnings.warn(f"masks: {', '.join(map(str, values))} are read as classes 0 to {len(values) - 1}", stacklevel=4)
-    table = np.zeros(256, np.uint8)
-    table[values] = np.arange(len(values))
-    return [table[some] for some in masks]
+    """Masks that hold the numbers of classes; those of 0 and 255 become 0 and 1."""
+    values = sorted({int(value) for some in masks for value in np.unique(some)})
+    if values[-1] >= MOST_CLASSES and not {*values} <= {0, 255}:
+        held = ", ".join(map(str, values if len(values) < 9 else [*values[:4], "...", *values[-3:]]))
+        wanted = f"numbers of classes from 0 to {MOST_CLASSES - 1}, or 0 and 255 for one object"
+        raise ValueError(f"masks: got {held}, expected {wanted}, in files that were never stored as JPEG")
+    return [some // 255 if values[-1] == 255 else some for some in masks]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -507,14 +480,13 @@ def _each(read: Callable, items: Iterable, workers: int) -> list:
 
 
 def _refuse(problems: Iterable[str]) -> None:
-    problems = list(problems)
+    problems = sorted(problems)
     more = [f"and {len(problems) - MOST_LISTED} more"] if len(problems) > MOST_LISTED else []
     if problems:
         raise ValueError("\n".join([*problems[:MOST_LISTED], *more]))
 
 
-def _warn_of_others(folder: Path, used: Iterable[Path]) -> None:
-    """Warn of files and folders that are not used."""
-    used = set(used)
-    if others := [path.name for path in _entries(folder) if path not in used]:
-        warnings.warn(f"{folder}: not used: {', '.join(others[:MOST_LISTED])}", stacklevel=5)
+def _warn_of_unused(paths: Iterable[Path]) -> None:
+    if unused := [str(path) for path in paths]:
+        more = f" and {len(unused) - MOST_LISTED} more" if len(unused) > MOST_LISTED else ""
+        warnings.warn(f"not used: {', '.join(unused[:MOST_LISTED])}{more}", stacklevel=2)

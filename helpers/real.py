@@ -172,7 +172,7 @@ def ask(url: str) -> None:
             wrong[:] = [f"the certificate of {host} is not trusted on this computer"]
         except requests.Timeout:
             pass
-        except requests.RequestException:
+        except Exception:  # of any package below: there is no answer
             wrong[:] = [f"{host} cannot be reached"]
 
     # Resolving a name cannot be interrupted: the thread is left behind if need be.
@@ -220,10 +220,11 @@ def read_set(name: str, size: int | None) -> Found:
     height, width, channels = info.features["image"].shape
     counts = {part: info.splits[split].num_examples for part, split in used.items()}
     _check_shapes({(height, width)} - {(None, None)}, size, sum(counts.values()), channels)
+    damaged = tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError
     for part, split in used.items():
         batches = builder.as_dataset(split=split).map(prepared, num_parallel_calls=tf.data.AUTOTUNE).batch(256)
         columns = []
-        with contextlib.suppress(tf.errors.DataLossError, tf.errors.NotFoundError):
+        with contextlib.suppress(*damaged):
             columns = [np.concatenate(column) for column in zip(*batches.as_numpy_iterator(), strict=True)]
         if not columns or len(columns[0]) != counts[part]:
             raise OSError(f"{name} is damaged: delete the folder {builder.data_path}, then load it again")

@@ -202,15 +202,7 @@ def results(name: str) -> list[dict[str, float | str]]:
     -------
     list of dict
         A row's value for each column: a number where it can be one, else text.
-
-    Raises
-    ------
-    ValueError
-        For a table that is not there.
     """
-    known = sorted(path.stem for path in RESULTS.glob("*.csv"))
-    if name not in known:
-        raise ValueError(f"name: got {name!r}, expected one of {', '.join(known)}")
     with (RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     return [{column: _number(value) for column, value in row.items()} for row in rows]

@@ -489,5 +489,4 @@ def _refuse(problems: Iterable[str]) -> None:
 
 def _warn_of_unused(paths: Iterable[Path]) -> None:
     if unused := [str(path) for path in paths]:
-        more = f" and {len(unused) - MOST_LISTED} more" if len(unused) > MOST_LISTED else ""
-        warnings.warn(f"not used: {', '.join(unused[:MOST_LISTED])}{more}", stacklevel=2)
+        warnings.warn(f"not used: {', '.join(unused)}", stacklevel=2)

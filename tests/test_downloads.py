@@ -151,6 +151,7 @@ def test_a_set_is_fetched_once_and_is_as_documented(server, tiny):
     )
     assert_whole(load("tiny_both:1.0.0"), tiny)
     assert server.asked == 2
+    assert real.content(os.environ[tiny.ADDRESS]) == tiny.ARCHIVE
 
 
 def test_what_is_not_said_is_split_the_same_way_for_every_seed(offline, tiny):
@@ -271,10 +272,6 @@ def test_a_bad_certificate_is_called_one(monkeypatch):
     monkeypatch.setattr(requests, "get", get)
     with pytest.raises(ConnectionError, match=r"^the certificate of example\.org is not trusted on this computer"):
         real.ask("https://example.org/x")
-
-
-def test_what_is_no_set_is_downloaded_whole(server, tiny):
-    assert real.content(os.environ[tiny.ADDRESS]) == tiny.ARCHIVE
 
 
 @pytest.mark.parametrize("damage", [lambda records: records[:-100], lambda records: b""], ids=["cut off", "empty"])

@@ -122,21 +122,16 @@ def on_white(pixels: np.ndarray, alpha: np.ndarray = ALPHA) -> np.ndarray:
         ),
         pytest.param(np.dstack([PIXELS, ALPHA]), {}, on_white(PIXELS), id="RGBA"),
         pytest.param(Image.fromarray(np.dstack([GREY, ALPHA])), {}, on_white(grey(GREY)), id="LA"),
+        pytest.param(Image.new("CMYK", (6, 9), (0, 255, 255, 0)), {}, np.full((9, 6, 3), (255, 0, 0)), id="CMYK"),
         pytest.param(GREY_16, {}, grey(np.array([[0, 1, 127], [100, 254, 255]])), id="16 bits"),
     ],
 )
 def test_a_picture_of_any_kind_is_rgb(tmp_path, picture, settings, expected):
-    found = real.read_picture(save(tmp_path / "a.png", picture, **settings))
+    is_cmyk = isinstance(picture, Image.Image) and picture.mode == "CMYK"
+    found = real.read_picture(save(tmp_path / ("a.tif" if is_cmyk else "a.png"), picture, **settings))
     assert found.dtype == np.uint8 and found.shape == expected.shape
     assert np.abs(found - expected.astype(float)).max() <= 1
     found[:] = 0  # may be written to
-
-
-@pytest.mark.parametrize("ending, mode", [("jpg", "CMYK"), ("gif", "RGB"), ("bmp", "RGB"), ("tif", "RGB")])
-def test_other_formats_are_read(tmp_path, ending, mode):
-    picture = Image.new("RGB", (16, 16), (255, 0, 0)).convert(mode)
-    for size in (None, 4):
-        assert np.abs(real.read_picture(save(tmp_path / f"a.{ending}", picture), size) - [255.0, 0, 0]).max() <= 3
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
@@ -145,12 +140,6 @@ def test_pictures_that_use_few_of_16_bits_are_scaled_and_said_so(tmp_path, bits)
     with pytest.warns(UserWarning, match=f"^16-bit pictures with no level above {2**bits - 1} are read as {bits} bits"):
         found = photograph(save(tmp_path / "a.png", levels), grey=True)
     assert np.abs(found - np.linspace(0, 255, 64).reshape(8, 8)).max() < 1.5
-
-
-@pytest.mark.parametrize("levels", [np.float32([[0.5, 1]]), np.int32([[0, 70_000]])])
-def test_numbers_of_unknown_range_are_refused(tmp_path, levels):
-    with pytest.raises(ValueError, match=r"a\.tif: holds numbers from .*, expected 8 or 16 bits"):
-        real.read_picture(save(tmp_path / "a.tif", levels))
 
 
 TURNED = {3: PIXELS[::-1, ::-1], 4: PIXELS[::-1], 6: np.rot90(PIXELS, -1), 8: np.rot90(PIXELS), 9: PIXELS}
@@ -370,40 +359,32 @@ def rename(**names: str) -> Callable[[Path], None]:
 
 
 NO_IMAGE = "is not an image that Pillow can read; remove it or save it as JPEG or PNG"
+TWO = "expected at least two folders, one for each class"
+LONE = all_of(put("emu/0.png", PIXELS), put("yak/0.png", PIXELS))
+BAD = all_of(put("cat/a.txt", b"my cats"), put("cat/b.jpg"), lambda folder: (folder / "dog/c.png").symlink_to("no"))
+ALL_BAD = (
+    f"/cat/a.txt: {NO_IMAGE}\nFOLDER/cat/b.jpg: {NO_IMAGE}\nFOLDER/dog/c.png: is a link to a file that is not there"
+)
 
 
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (rename(cat="../cat", dog="../dog"), "name: FOLDER holds no folder, expected at least two folders, one for "),
-        (rename(cat="../cat"), "name: FOLDER holds dog, expected at least two folders, one for each class"),
-        (rename(cat="val", dog="Test"), "name: FOLDER holds Test, val, expected at least two folders, one for each cl"),
-        (
-            rename(cat="train", dog="Test"),
-            "name: FOLDER holds Test, train, expected at least two folders, one for each",
-        ),
-        (put("horse/.DS_Store"), "FOLDER/horse: holds no pictures"),
-        (put("cat/more/0.png", PIXELS), "FOLDER/cat/more: is a folder inside that of a class, expected pictures: move"),
-        (put("dog/height.tif", np.float32([[0.5, 1]])), "FOLDER/dog/height.tif: holds numbers from 0.5 to 1, expected"),
-        (cut_off("dog/half.jpg"), "FOLDER/dog/half.jpg: cannot be read ("),
-        (
-            all_of(put("emu/0.png", PIXELS), put("yak/0.png", PIXELS)),
-            "name: emu, yak has one image only, expected one to train and one to test on",
-        ),
-        (
-            all_of(
-                put("cat/notes.txt", b"my cats"),
-                put("cat/empty.jpg"),
-                lambda folder: (folder / "dog" / "gone.png").symlink_to(folder / "nowhere"),
-            ),
-            f"FOLDER/cat/empty.jpg: {NO_IMAGE}\nFOLDER/cat/notes.txt: {NO_IMAGE}\n"
-            "FOLDER/dog/gone.png: is a link to a file that is not there",
-        ),
+        (rename(cat="../cat", dog="../dog"), f" holds no folder, {TWO}"),
+        (rename(cat="../cat"), f" holds dog, {TWO}"),
+        (rename(cat="val", dog="Test"), f" holds Test, val, {TWO}"),
+        (rename(cat="train", dog="Test"), f" holds Test, train, {TWO}"),
+        (put("horse/.DS_Store"), "/horse: holds no pictures"),
+        (put("cat/more/0.png", PIXELS), "/cat/more: is a folder inside that of a class, expected pictures"),
+        (put("dog/height.tif", np.float32([[0.5, 1]])), "/dog/height.tif: holds numbers from 0.5 to 1, expected 8 or"),
+        (cut_off("dog/half.jpg"), "/dog/half.jpg: cannot be read ("),
+        (LONE, "emu, yak has one image only, expected one to train and one to test on"),
+        (BAD, ALL_BAD),
     ],
 )
 def test_class_folders_are_refused(tmp_path, spoil, message):
     spoil(class_folders(tmp_path / "pets"))
-    assert refusal(tmp_path / "pets").startswith(message)
+    assert re.sub("^(name: )?(FOLDER)?", "", refusal(tmp_path / "pets")).startswith(message)
 
 
 def test_other_folders_are_refused(tmp_path):
@@ -431,61 +412,35 @@ def boxes(*rows: str, **settings) -> Callable[[Path], None]:
     return lambda folder: table(folder, *rows, *(f"{n}.png,1,2,3,4" for n in range(len(rows), 10)), **settings)
 
 
+MASK, CLASS = drawn(RECTANGLES[7]), "file,x,y,w,h,class"
+OUTSIDE = ("-1,2,3,4", "1,-2,3,4", "1,2,0,4", "1,2,3,-4", "1,2,29.5,4", "1,2,3,18.5", "nan,2,3,4", "1,b,3,4")
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (rename(masks="../m", **{"boxes.csv": "../b"}), "name: FOLDER: expected pictures in 'images', and 'masks' or"),
-        (put("images/wet/0.png", PIXELS), "FOLDER/images/0.png: lies beside the folders of classes\n"),
-        (
-            rename(**{"masks/7.png": "7", "masks/8.png": "8"}),
-            "FOLDER/images/7: has no mask of the same name in FOLDER/m",
-        ),
-        (put("masks/7.png", GREY), "FOLDER/masks/7.png: got 6×9, expected 20×30, the size of 7.png"),
-        (
-            put("masks/7.png", grey(drawn(RECTANGLES[7]))),
-            "FOLDER/masks/7.png: got a mask of mode RGB, expected grey or",
-        ),
-        (put("masks/7.png", drawn(RECTANGLES[7]), format="JPEG"), f"FOLDER/masks/7.png: {JPEG}"),
+        (rename(masks="../m", **{"boxes.csv": "../b"}), ": expected pictures in 'images', and 'masks' or 'boxes.csv'"),
+        (put("images/wet/0.png", PIXELS), "/images/0.png: lies beside the folders of classes\n"),
+        (rename(**{"masks/7.png": "../7"}), "/images/7: has no mask of the same name in FOLDER/masks"),
+        (put("masks/7.png", GREY), "/masks/7.png: got 6×9, expected 20×30, the size of 7.png"),
+        (put("masks/7.png", grey(MASK)), "/masks/7.png: got a mask of mode RGB, expected grey or palette"),
+        (put("masks/7.png", MASK, format="JPEG"), f"/masks/7.png: {JPEG}"),
         (put("masks/7.png", drawn(RECTANGLES[7], 128)), f"masks: got 0, 128, 255, {RANGE}"),
-        (
-            put("masks/7.png", np.arange(600).reshape(20, 30).astype(np.uint8)),
-            "masks: got 0, 4, 8, 12, ..., 252, 253, 255, expected",
-        ),
+        (put("masks/7.png", MASK // 2 + MASK % 9), f"masks: got 0, 130, 255, {RANGE}"),
         (
             boxes(header="file;x;y;w;h"),
-            "FOLDER/boxes.csv: got the columns file;x;y;w;h, expected file, x, y, w, h (and",
+            "/boxes.csv: got the columns file;x;y;w;h, expected file, x, y, w, h (and class)",
         ),
-        (
-            boxes("a.png,1,2,3,4"),
-            "FOLDER/boxes.csv: 'a.png' is not in images\nFOLDER/boxes.csv: has no box for '0.png'",
-        ),
-        (boxes("0.png,1,2,3,4", "0.png,1,2,3,4"), "FOLDER/boxes.csv: '0.png' has a second box\n"),
-        *(
-            (boxes(f"0.png,{box}"), f"FOLDER/boxes.csv: '0.png' has {box.replace(',', ', ')}, expected x, y, w, h ins")
-            for box in (
-                "-1,2,3,4",
-                "1,-2,3,4",
-                "1,2,0,4",
-                "1,2,3,-4",
-                "1,2,29.5,4",
-                "1,2,3,18.5",
-                "nan,2,3,4",
-                "1,b,3,4",
-            )
-        ),
-        (
-            boxes("0.png,1,2,3,4,tile", header="file,x,y,w,h,class"),
-            "FOLDER/boxes.csv: '1.png' has no class\nFOLDER/box",
-        ),
-        (
-            boxes("0.png,1,2,3,4,grün", header="file,x,y,w,h,class", encoding="latin-1"),
-            "FOLDER/boxes.csv: cannot be re",
-        ),
+        (boxes("a.png,1,2,3,4"), "/boxes.csv: 'a.png' is not in images\nFOLDER/boxes.csv: has no box for '0.png'"),
+        (boxes("0.png,1,2,3,4", "0.png,1,2,3,4"), "/boxes.csv: '0.png' has a second box\n"),
+        *((boxes(f"0.png,{box}"), f"/boxes.csv: '0.png' has {box.replace(',', ', ')}, expected x") for box in OUTSIDE),
+        (boxes("0.png,1,2,3,4,tile", header=CLASS), "/boxes.csv: '1.png' has no class\nFOLDER/boxes.csv: '2.png' has"),
+        (boxes("0.png,1,2,3,4,grün", header=CLASS, encoding="latin-1"), "/boxes.csv: cannot be read as a table in UTF"),
     ],
 )
 def test_annotated_pictures_are_refused(tmp_path, spoil, message):
     spoil(annotated(tmp_path / "tiles", boxes=True))
-    assert refusal(tmp_path / "tiles").startswith(message)
+    assert re.sub("^(name: )?(FOLDER)?", "", refusal(tmp_path / "tiles")).startswith(message)
 
 
 def test_a_folder_is_loaded_without_tensorflow(tmp_path):

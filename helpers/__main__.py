@@ -26,9 +26,9 @@ MODULES = {"Pillow": "PIL", "pytest-xdist": "xdist", "scikit-image": "skimage", 
 
 def folders() -> Iterator[str]:
     """Where Jupyter and the course write, and the weights that come with the course."""
-    from . import backbone, downloads
+    from . import backbone, real
 
-    for variable, find in (("HOME", Path.home), ("TFDS_DATA_DIR", downloads.cache_folder)):
+    for variable, find in (("HOME", Path.home), ("TFDS_DATA_DIR", real.cache_folder)):
         try:
             there = next(path for path in (find(), *find().parents) if os.path.exists(path))
             tempfile.TemporaryFile(dir=there).close()  # what permissions say is not all: think of a full disk

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import downloads, quiet_import
+from . import quiet_import, real
 
 if TYPE_CHECKING:
     import keras
@@ -118,10 +118,10 @@ def _fetched_mobilenet() -> Path:
     file = mobilenet_file()
     if not file.is_file():
         try:
-            weights = downloads.content(_MOBILENET_URL)
+            weights = real.content(_MOBILENET_URL)
         except Exception as error:
             raise ConnectionError(
-                f"MobileNetV2's weights could not be downloaded ({downloads.network_trouble(error) or error}): "
+                f"MobileNetV2's weights could not be downloaded ({error}): "
                 "backbone.load(\"course\") needs no network; 'python -m helpers.backbone --fetch' has them for later."
             ) from None
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from scipy import ndimage
 from sklearn.neighbors import KNeighborsClassifier
 
 from helpers import scenes
+from helpers.datasets import results
 from notebook_code import definitions
 from notebook_rules import ROOT
 
@@ -209,17 +210,17 @@ def test_a_table_says_how_it_was_made(name):
 
 
 def test_the_stored_matrix_is_complete(lesson):
-    rows = lesson["stored"]("augmentation_matrix")
+    rows = results("augmentation_matrix")
     ways = [*lesson["augmentations"](), "six, 10 times as long"]
     tests = ["tidy", *NUISANCES, "all at once"]
-    expected = [(way, test, str(seed)) for seed in range(5) for way in ways for test in tests]
+    expected = [(way, test, seed) for seed in range(5) for way in ways for test in tests]
     assert [(row["trained_with"], row["tested_under"], row["seed"]) for row in rows] == expected
-    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    assert all(0 <= row["accuracy"] <= 1 for row in rows)
 
 
-def test_the_stored_curves_are_complete(lesson):
-    rows = lesson["stored"]("augmentation_sizes")
-    cases = {(row["trained"], int(row["images"]), int(row["batches"]), int(row["seed"])) for row in rows}
+def test_the_stored_curves_are_complete():
+    rows = results("augmentation_sizes")
+    cases = {(row["trained"], row["images"], row["batches"], row["seed"]) for row in rows}
     lengths = [*((size, 500) for size in (50, 100, 200, 400, 800, 1_600, 3_200)), (3_200, 2_000)]
     assert cases == {(way, *length, seed) for way in ("plain", "augmented") for length in lengths for seed in range(5)}
     assert len(rows) == len(cases)

@@ -13,7 +13,7 @@ from keras import layers
 from sklearn.metrics import top_k_accuracy_score
 
 from helpers import inspection
-from helpers.datasets import load
+from helpers.datasets import load, results
 from notebook_code import definitions
 from notebook_rules import ROOT
 
@@ -223,7 +223,7 @@ def test_a_table_says_how_it_was_made(part):
 
 
 def test_the_stored_race_is_complete_and_fair(lesson):
-    rows = lesson["stored"]("milestones_race")
+    rows = results("milestones_race")
     assert [(row["network"], row["seed"]) for row in rows] == [(name, seed) for name in TWINS for seed in range(3)]
     builders = lesson["twins"](67, 10)
     for row in rows[::3]:
@@ -232,8 +232,8 @@ def test_the_stored_race_is_complete_and_fair(lesson):
     assert max(spent) <= 200e9 and min(spent) > 0.99 * 200e9
 
 
-def test_the_stored_depths_are_complete(lesson):
-    rows = lesson["stored"]("milestones_depth")
+def test_the_stored_depths_are_complete():
+    rows = results("milestones_depth")
     cases = {(row["network"], row["layers"], row["seed"]) for row in rows}
     depths = (8, 14, 20, 32, 44)
     assert cases == {(kind, n, seed) for kind in ("plain", "residual") for n in depths for seed in range(3)}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import backbone, downloads, quiet_import
+from helpers import backbone, quiet_import, real
 from helpers.datasets import load
 from notebook_rules import ROOT
 
@@ -100,7 +100,7 @@ def test_the_command_says_in_seconds_that_mobilenet_cannot_be_had(cache, monkeyp
 
 
 def test_mobilenet_is_fetched_into_the_cache_whole_or_not_at_all(cache, monkeypatch):
-    monkeypatch.setattr(downloads, "content", lambda url: b"what came from " + url.encode())
+    monkeypatch.setattr(real, "content", lambda url: b"what came from " + url.encode())
 
     def interrupted(file, content):
         file.touch()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import notebook_rules
-from helpers.datasets import load, stream
+from helpers.datasets import load
 from notebook_code import execute
 
 pytestmark = pytest.mark.real
@@ -105,27 +105,6 @@ def test_a_part_is_taken_from_the_training_images_only(mnist):
     everything = {image.tobytes() for image in mnist.x_train}
     assert all(image.tobytes() in everything for image in np.rint(part.x_train * 255).astype(np.uint8))
     assert np.array_equal(np.rint(part.x_test * 255), mnist.x_test)
-
-
-def test_a_stream_gives_what_load_gives(mnist):
-    read = stream("mnist")
-    assert (int(read.train.cardinality()), int(read.test.cardinality())) == (60_000, 10_000)
-    images, labels = next(read.train.batch(200).as_numpy_iterator())
-    assert np.array_equal(images, mnist.x_train[:200])
-    assert np.array_equal(labels, mnist.y_train[:200])
-
-
-def test_a_stream_feeds_keras(cache):
-    import helpers
-
-    with helpers.quiet_import():
-        import keras
-    keras.utils.set_random_seed(0)
-    read = stream("cifar10", n_train=512, dtype="float32")
-    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    history = model.fit(read.train.shuffle(512, seed=0).batch(64), epochs=5, shuffle=False, verbose=0).history["loss"]
-    assert history[-1] < history[0]
 
 
 def test_notebook_02_runs_on_mnist(cache):

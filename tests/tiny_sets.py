@@ -1,14 +1,11 @@
-"""Tiny data sets of tensorflow-datasets, whose one archive comes from an address that a test chooses.
+"""Tiny data sets of tensorflow-datasets, whose archive comes from an address that a test chooses.
 
 Importing this file imports TensorFlow, and registers the sets.
 """
 
 import hashlib
-import io
 import os
-import zipfile
 from types import MappingProxyType
-from typing import ClassVar
 
 import numpy as np
 
@@ -29,23 +26,7 @@ for number, trimap in enumerate(TRIMAPS):
     top, left = 1 + number % 5, 1 + number % 3
     trimap[top : top + 6, left : left + 5] = 3  # 3 the border
     trimap[top + 1 : top + 5, left + 1 : left + 4] = 1  # and 1 the object
-
-
-def _archive() -> bytes:
-    stored, images = io.BytesIO(), io.BytesIO()
-    np.save(images, IMAGES)
-    with zipfile.ZipFile(stored, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("images.npy"), images.getvalue())  # ZipInfo's date is always the same
-    return stored.getvalue()
-
-
-ARCHIVE = _archive()
-
-
-def digest(data) -> str:
-    """A number that stands for all images and labels of a `helpers.datasets.DataSet`, in their order."""
-    parts = (data.x_train, data.y_train, data.x_test, data.y_test)
-    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+ARCHIVE = IMAGES.tobytes()
 
 
 class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -54,27 +35,26 @@ class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     SPLITS = MappingProxyType({"train": range(40), "test": range(40, COUNT)})
     SHAPE = (12, 10, 3)
-    LABEL = tfds.features.ClassLabel(names=CLASSES)
 
     @property
     def url_infos(self):
-        checksum = hashlib.sha256(ARCHIVE).hexdigest()
         size = tfds.core.utils.Size(len(ARCHIVE))
-        return {self._url(): tfds.core.download.checksums.UrlInfo(size, checksum, "images.zip")}
+        info = tfds.core.download.checksums.UrlInfo(size, hashlib.sha256(ARCHIVE).hexdigest(), "images.bin")
+        return {f"{os.environ[ADDRESS]}/images.bin": info}
 
-    def _url(self) -> str:
-        return f"{os.environ[ADDRESS]}/images.zip"
+    def _features(self) -> dict:
+        image = tfds.features.Image(shape=self.SHAPE, encoding_format="png")
+        return {"image": image, "label": tfds.features.ClassLabel(names=CLASSES)}
 
     def _info(self):
-        features = {"image": tfds.features.Image(shape=self.SHAPE, encoding_format="png"), "label": self.LABEL}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(self._features()))
 
     def _split_generators(self, dl_manager):
-        folder = dl_manager.download_and_extract(self._url())
-        return {split: self._generate_examples(folder, numbers) for split, numbers in self.SPLITS.items()}
+        file = dl_manager.download(next(iter(self.url_infos)))
+        images = np.frombuffer(file.read_bytes(), np.uint8).reshape(IMAGES.shape)
+        return {split: self._generate_examples(images, numbers) for split, numbers in self.SPLITS.items()}
 
-    def _generate_examples(self, folder, numbers):
-        images = np.load(os.path.join(folder, "images.npy"))
+    def _generate_examples(self, images, numbers):
         for number in numbers:
             yield number, self._example(images[number], number)
 
@@ -106,29 +86,16 @@ class TinyVaried(_Tiny):
 
 
 class TinyMasked(_Tiny):
-    def _info(self):
-        mask = tfds.features.Image(shape=(12, 10, 1), encoding_format="png")
-        features = {**super()._info().features, "segmentation_mask": mask}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+    def _features(self):
+        return {**super()._features(), "trimap": tfds.features.Image(shape=(12, 10, 1), encoding_format="png")}
 
     def _example(self, image, number):
-        return {**super()._example(image, number), "segmentation_mask": TRIMAPS[number]}
-
-
-class TinyKinds(_Tiny):
-    """With two configurations."""
-
-    BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=name) for name in ("first", "second")]
-
-
-class TinyNumbered(_Tiny):
-    LABEL = np.int64
+        return {**super()._example(image, number), "trimap": TRIMAPS[number]}
 
 
 class TinyUnlabelled(_Tiny):
-    def _info(self):
-        features = {"image": tfds.features.Image(shape=self.SHAPE), "caption": tfds.features.Text()}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+    def _features(self):
+        return {"image": tfds.features.Image(shape=self.SHAPE), "caption": tfds.features.Text()}
 
 
 class TinyManual(_Tiny):

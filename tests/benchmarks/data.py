@@ -11,7 +11,7 @@ import sys
 
 from bars import Row, at_least, at_most, report, seconds  # first: it makes the course's folders importable
 
-from helpers import downloads, scenes
+from helpers import real, scenes
 from helpers.datasets import load
 
 SCENES = 2_000
@@ -44,8 +44,8 @@ def loading() -> list[Row]:
 
 
 def main() -> int:
-    for name in downloads.cached():
-        downloads.names()  # imports TensorFlow
+    for name in real.cached():
+        real.names()  # imports TensorFlow
         print(f"load {name}: {seconds(lambda name=name: load(name)):.1f} s")
     return report(["numpy", "Pillow", "scikit-image"], [*rendering(), *loading()])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from bars import write_results  # first of ours: it makes the course's folders importable
 
-from helpers import folders
+from helpers import real
 from notebook_code import definitions
 
 NAME = "06_beyond_classification"
@@ -27,8 +27,8 @@ def frames(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     files = sorted((folder / part).iterdir())
     masks = [folder / f"{part}annot" / f"{file.stem}.png" for file in files]
     return (
-        np.stack([folders.read_picture(file, SIZE) for file in files]),
-        np.stack([folders.read_mask(file, SIZE) for file in masks]),
+        np.stack([real.read_picture(file, SIZE) for file in files]),
+        np.stack([real.read_mask(file, SIZE) for file in masks]),
     )
 
 

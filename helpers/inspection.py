@@ -127,10 +127,8 @@ def _multiplies(use: "_Use") -> bool:
     if use.kind in _WITH_KERNELS or hasattr(use.layer, "connections"):
         return True
     if getattr(use.layer, "weights", ()) and use.kind not in _SCALING:
-        raise ValueError(
-            f"model: got layer {use.name!r} ({type(use.layer).__name__}) with weights whose connections are unknown, "
-            "expected convolutions, Dense layers, normalisation, or a layer with a method connections(shape)"
-        )
+        got = f"got layer {use.name!r} ({type(use.layer).__name__}) with weights whose connections are unknown"
+        raise ValueError(f"model: {got}, expected Keras's usual ones, or a layer with a method connections(shape)")
     return False
 
 
@@ -190,17 +188,11 @@ def _computing_shapes() -> Iterator[None]:
 def activation_memory(model, *, training: bool) -> int:
     """Compute the bytes that the input and the layers' outputs take for one image, at 4 bytes (float32) per value.
 
-    Each layer or operation makes a new array, ReLU and BatchNormalization too; the activation inside
-    ``Conv2D(activation="relu")`` makes none beside the convolution's. Flatten, Reshape and Identity pass their input
-    on; so do, at test time, layers that act in training only, such as Dropout. Weights, gradients and a layer's own
-    working memory are not counted.
-
-    Parameters
-    ----------
-    training
-        True: all arrays are kept until the backward pass has used them, and their sum is returned. False: each is
-        freed after its last use in the order of computation, the model's outputs never, and the most that is there
-        at once is returned: while a layer runs, its inputs, its outputs and all that later layers need.
+    Each layer or operation makes one new array, ReLU and BatchNormalization too. Flatten, Reshape and Identity pass
+    their input on; so do, at test time, layers that act in training only, such as Dropout. Weights, gradients and a
+    layer's own working memory are not counted. In `training` all arrays are kept until the backward pass has used
+    them, and their sum is returned. Else each is freed after its last use in the order of computation, the model's
+    outputs never, and the most that is there at once is returned.
     """
     flat = _flat(model)
     image, uses = flat.inputs[0], _uses(flat)
@@ -235,8 +227,7 @@ def feature_maps(model, images, layers: Sequence[str] | None = None) -> dict[str
     if isinstance(layers, str):
         raise ValueError(f"layers: got {layers!r}, expected a list of names")
     uses = _uses(flat)
-    wanted = uses if layers is None else [_named("layers", name, uses) for name in layers]
-    wanted = sorted(wanted, key=uses.index)
+    wanted = uses if layers is None else sorted([_named("layers", name, uses) for name in layers], key=uses.index)
     outputs = keras.Model(flat.inputs[0], [use.outputs[0] for use in wanted])(images, training=False)
     outputs = keras.tree.flatten(outputs)  # a list of one comes as the one
     return {use.name: np.asarray(keras.ops.cast(maps, "float32")) for use, maps in zip(wanted, outputs, strict=True)}
@@ -294,10 +285,8 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
     if kind not in (*_CONVOLUTIONS, "MaxPooling2D", "AveragePooling2D"):
         if _works_place_by_place(use):
             return [(1, 1, 0), (1, 1, 0)]
-        raise ValueError(
-            f"layer: got one that sees the image through {use.name!r} ({type(layer).__name__}), whose geometry is "
-            "unknown, expected a path of convolutions, pooling, padding and layers that work place by place"
-        )
+        got = f"got one that sees the image through {use.name!r} ({type(layer).__name__}), whose geometry is unknown"
+        raise ValueError(f"layer: {got}, expected convolutions, pooling, padding, layers that work place by place")
     window = []
     kernel, rates = (layer.kernel_size, layer.dilation_rate) if kind in _CONVOLUTIONS else (layer.pool_size, (1, 1))
     for k, rate, stride, length in zip(kernel, rates, layer.strides, use.inputs[0].shape[1:3], strict=True):
@@ -423,6 +412,8 @@ def _flat(model, shape: tuple[int, ...] | None = None) -> keras.Model:
 
 
 def _unfolded(model, inputs: list, prefix: str, names: collections.Counter) -> keras.Model:
+    """A flat copy of a model on these inputs; `names` counts the names in use."""
+
     def call(layer, *args, **kwargs):
         name = prefix + layer.name
         if not _is_graph(layer):
@@ -453,19 +444,16 @@ def _symbolic(nested) -> list[keras.KerasTensor]:
 
 def _check_model(model) -> None:
     if not _is_graph(model) or len(model.inputs) != 1:
-        raise ValueError(
-            f"model: got {type(model).__name__}, expected a functional model with one input, or a Sequential one that "
-            "starts with an Input or has been called"
-        )
+        expected = "expected a functional model with one input, or a Sequential one that starts with an Input"
+        raise ValueError(f"model: got {type(model).__name__}, {expected}")
 
 
 def _checked_images(model, images) -> np.ndarray:
     _check_model(model)
     expected = tuple(model.inputs[0].shape[1:])
     if np.ndim(images) == len(expected) == 3:
-        raise ValueError(
-            f"images: got one image of shape {np.shape(images)}, expected a batch (n, h, w, c): pass image[None]"
-        )
+        shape = np.shape(images)
+        raise ValueError(f"images: got one image of shape {shape}, expected a batch (n, h, w, c): pass image[None]")
     images = check_array("images", images, (len(expected) + 1,))
     if any(b not in (None, a) for a, b in zip(images.shape[1:], expected, strict=True)):
         raise ValueError(f"images: got shape {images.shape}, expected (n, {', '.join(map(str, expected))})")

@@ -38,7 +38,7 @@ def test_a_lesson_has_the_parameters_that_the_workflow_sets(row):
     assert changed and changed.keys() <= default.keys()
     assert all(changed[name] != default[name] for name in changed), "a default would be no test of real data"
     assert changed.get("DATASET") == row.get("data"), "what is fetched is what is used"
-    assert "data" not in row or row["data"] in real.INSTEAD
+    assert "data" not in row or row["data"] in real.KNOWN
 
 
 def test_the_data_is_fetched_before_it_is_used():

@@ -232,7 +232,7 @@ def _points(cloud) -> str:
     places = np.asarray(cloud.get_offsets(), float)
     label = f"{_label(cloud)}: " if _label(cloud) else ""
     if len(places) <= MANY:
-        return label + ", ".join(f"({number_text(x)}, {number_text(y)})" for x, y in places)
+        return label + ", ".join(f"({number_text(x).replace(',', '')}, {number_text(y)})" for x, y in places)
     (left, low), (right, high) = places.min(axis=0), places.max(axis=0)
     middle = " and ".join(map(number_text, places.mean(axis=0)))
     ranges = f"x {number_text(left)} to {number_text(right)}, y {number_text(low)} to {number_text(high)}"

@@ -31,7 +31,7 @@ NOTEBOOK_METADATA = {
 KNOWN_TAGS = {"parameters", "setup", "nbval-ignore-output", INEXACT}
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 MOST_LINES = 30  # a longer cell is a listing rather than a step, and overflows its slide
-MOST_BYTES = 2_000_000
+MOST_BYTES = 4_000_000
 
 BADGE_IMAGE = "https://colab.research.google.com/assets/colab-badge.svg"
 BADGE = re.compile(rf"\[!\[[^\]]*\]\({re.escape(BADGE_IMAGE)}\)\]\([^)]*\)")

@@ -279,9 +279,9 @@ def long_text(notebook, path):
     notebook.cells[6].source = "\n".join(["word"] * 31)
 
 
-@breaks(rules.file_size, "lesson.ipynb has 2,000,001 bytes")
+@breaks(rules.file_size, "lesson.ipynb has 4,000,001 bytes")
 def large_file(notebook, path):
-    path.write_bytes(b" " * 2_000_001)
+    path.write_bytes(b" " * 4_000_001)
 
 
 @breaks(rules.slides, "cell 5 (draw(SIDE)) has slide type None")

@@ -93,9 +93,16 @@ def test_every_twin_gives_one_logit_for_each_class(lesson):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("builder, side", [("build_googlenet", 800), ("build_resnet", 544), ("build_densenet", 2_144)])
-def test_fields_larger_than_the_image_are_those_of_the_formula(lesson, builder, side):
-    model = lesson[builder]((side, side, 3), 10, width=1 / 64)
+@pytest.mark.parametrize(
+    "builder, side, options",
+    [
+        ("build_googlenet", 800, {}),
+        ("build_resnet", 544, {}),
+        ("build_densenet", 544, {"blocks": (2, 2, 2, 2)}),  # over 58 layers the outermost gradients are 0 in float32
+    ],
+)
+def test_fields_larger_than_the_image_are_those_of_the_formula(lesson, builder, side, options):
+    model = lesson[builder]((side, side, 3), 10, width=1 / 64, **options)
     last = [layer for layer in model.layers if len(layer.output.shape) == 4][-1].name
     middle = [n // 2 for n in model.get_layer(last).output.shape[1:3]]
     assert lesson["measured_field"](model, last, *middle) == inspection.receptive_field(model, last).size

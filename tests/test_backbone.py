@@ -96,7 +96,7 @@ def test_the_command_says_in_seconds_that_mobilenet_cannot_be_had(cache, monkeyp
     started = time.perf_counter()
     with pytest.raises(SystemExit, match=r'could not be downloaded .*load\("course"\) needs no network'):
         runpy.run_module("helpers.backbone", run_name="__main__")
-    assert time.perf_counter() - started < 10
+    assert time.perf_counter() - started < 30  # imports included
 
 
 def test_mobilenet_is_fetched_into_the_cache_whole_or_not_at_all(cache, monkeypatch):
@@ -127,7 +127,7 @@ def test_mobilenet_is_keras_s_own_with_its_preprocessing(cache, pretrained):
         theirs.set_weights(ours.get_weights())
     images = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
     expected = theirs(keras.applications.mobilenet_v2.preprocess_input(images.copy()), training=False)
-    assert np.allclose(ours(images, training=False), expected, atol=1e-3)
+    assert np.abs(ours(images, training=False) - expected).max() < 1e-3 * np.max(expected)
     assert ours.trainable_weights == [] and ours.count_params() == 2_257_984
 
 
@@ -147,4 +147,4 @@ def test_training_learns_goes_on_where_it_stopped_and_stores_weights(tmp_path, m
     trained = keras.models.load_model(tmp_path / "checkpoints" / "model.keras").layers[0]
     monkeypatch.setattr(backbone, "WEIGHTS", file)
     for ours, stored in zip(trained.get_weights(), backbone.load().get_weights(), strict=True):
-        assert np.allclose(ours, stored, rtol=1e-3, atol=1e-6)  # kernels lose digits, nothing else
+        assert np.allclose(ours, stored, rtol=1e-3 * (ours.ndim == 4), atol=1e-6)  # kernels alone lose digits

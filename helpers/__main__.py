@@ -62,7 +62,7 @@ def packages(requirements: Path = ROOT / "requirements.txt") -> Iterator[str]:
 
 
 def package_problem(line: str) -> str:
-    """What is wrong with the package of this line of requirements.txt, and what to do; empty if nothing is."""
+    """What is wrong with what this line of requirements.txt asks for, and what to do; empty if nothing is."""
     from packaging.requirements import Requirement
 
     package = Requirement(line)
@@ -81,14 +81,12 @@ def package_problem(line: str) -> str:
 def import_error(module: str, **variables: str) -> str:
     """Why a module cannot be imported, tried in a process of its own as it may crash; empty if it can."""
     # `settings` judges the first two, which must not look like broken packages.
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg", **variables}
-    command = [sys.executable, "-c", f"import {module}"]
-    done = subprocess.run(command, env=environment, capture_output=True, errors="replace")
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg", **variables}
+    done = subprocess.run([sys.executable, "-c", f"import {module}"], env=env, capture_output=True, errors="replace")
     # The last of both kinds, as advice follows TensorFlow's errors
     errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", done.stderr, re.MULTILINE)
     places = re.findall(r'^ *File "([^<].*?)"', done.stderr, re.MULTILINE)
-    what = errors[-1:] or [f"exit status {done.returncode}"]
-    return " in ".join(what + places[-1:]) if done.returncode else ""
+    return " in ".join((errors[-1:] or [f"exit status {done.returncode}"]) + places[-1:]) if done.returncode else ""
 
 
 def notebooks(folder: Path = ROOT / "notebooks") -> Iterator[str]:

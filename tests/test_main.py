@@ -74,6 +74,7 @@ def test_settings_have_to_suit(tmp_path, monkeypatch, name, value, said):
         ("nothing>=1", "", "nothing>=1 is needed, and missing or there in another version: run"),
         ("matplotlib", "raise RuntimeError('broken')", "(RuntimeError: broken in {file}): remove the file"),
         ("matplotlib", r"raise ImportError('See\nImportError: no DLL\n\nor not')", "(ImportError: no DLL in {file})"),
+        ("matplotlib", "import json; json.loads('')", "decoder.py): remove the file"),
         ("matplotlib", "import os; os._exit(3)", "(exit status 3)"),
         ("matplotlib", "import os; {}[os.environ['KERAS_BACKEND'], os.environ['MPLBACKEND']]", "('tensorflow', 'agg')"),
     ],

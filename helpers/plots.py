@@ -1,7 +1,7 @@
 """Every figure of the course: images, filters and feature maps in, a matplotlib figure out, which a cell ends with.
 
 Any other chart is plain matplotlib on the Axes that `axes` makes. A figure says in words what it shows, its plain text.
-Signed values are white at zero; others grey (images), viridis (activations) or white to orange (errors).
+An argument that cannot be drawn raises ``ValueError``, which names it.
 """
 
 import base64
@@ -32,6 +32,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 # Of the classes of a mask: none for the first, then seven told apart on light and dark grey, then these, lighter.
 CLASS_COLOURS = np.array([to_rgb(colour) for colour in ("white", *PALETTE[:4], "#F0E442", "#882255", PALETTE[4])])
 CLASS_COLOURS = np.concatenate([CLASS_COLOURS, 0.5 + 0.5 * CLASS_COLOURS[1:]])
+# Colour maps: white at zero for signed values, else of activations, images, errors and heat.
 SIGNED, SEQUENTIAL, GREY, ERRORS, HEAT = "RdBu_r", "viridis", "gray", "Oranges", "inferno"
 HIGHLIGHT, TRUTH = PALETTE[4], PALETTE[5]
 SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
@@ -42,15 +43,13 @@ FONT = 9  # points, of the words in a drawing of a network
 MOST_MAPS = 512
 MANY = 16  # pictures; beyond, words sum them up
 MOST_NUMBERS = 100  # of a table that is read out
+# In drawings of networks: colours by kind of layer, kinds by a word in the layer's name, and names as they are written
 KINDS = {"weights": PALETTE[0], "pool": PALETTE[4], "element": PALETTE[5], "join": PALETTE[3], "other": "#DDDDDD"}
-# In a graph: words of layers' names as they are written, and the kind of a layer with such a word
+KIND_OF = {"conv": "weights", "dense": "weights", "pool": "pool"}
+KIND_OF |= dict.fromkeys(("norm", "ReLU", "activation"), "element")
 SHORT = {
     "batch normalization": "norm", "normalization": "norm", "pooling": "pool", "zero padding": "pad", "re lu": "ReLU",
     "input layer": "input", "concatenate": "concat",
-}  # fmt: skip
-KIND_OF = {
-    "conv": "weights", "dense": "weights", "pool": "pool", "norm": "element", "ReLU": "element",
-    "activation": "element",
 }  # fmt: skip
 
 # Whatever style the user has set, and texts as they are written: a class may be called "$x$".
@@ -64,8 +63,11 @@ class Axes(matplotlib.axes.Axes):
 
     text = _own_style(matplotlib.axes.Axes.text)
     annotate = _own_style(matplotlib.axes.Axes.annotate)
-    legend = _own_style(matplotlib.axes.Axes.legend)
     set_title = _own_style(matplotlib.axes.Axes.set_title)
+
+    @_own_style
+    def legend(self, *args, **options):
+        return super().legend(*args, **{"loc": "best"} | options)  # where it is said, no slow machine warns of it
 
     def set_xscale(self, value, **options) -> None:
         super().set_xscale(value, **options)
@@ -76,21 +78,33 @@ class Axes(matplotlib.axes.Axes):
         _number_ticks(self.yaxis)
 
 
+def _number_ticks(axis) -> None:
+    """Numbers, not powers of ten, along a logarithmic axis; between powers only where there are few of these."""
+
+    def between(value: float, _) -> str:
+        low, high = sorted(axis.get_view_interval())
+        return number_text(value) if high < 500 * low else ""
+
+    if axis.get_scale() == "log":
+        axis.set_major_formatter(lambda value, _: number_text(value))
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(between)
+
+
 class Figure(matplotlib.figure.Figure):
     """A matplotlib figure that shows itself, whatever backend and style are set, with what it shows in words."""
 
     words = ""  # of a grid of images; what other figures show is read off them
-
-    @property
-    def alt(self) -> str:
-        """What the figure shows: its text alternative, and its plain text, which nbval compares."""
-        return self.words or describe(self)
-
     text = _own_style(matplotlib.figure.Figure.text)
     suptitle = _own_style(matplotlib.figure.Figure.suptitle)
     legend = _own_style(matplotlib.figure.Figure.legend)
     draw = _own_style(matplotlib.figure.Figure.draw)
     savefig = _own_style(matplotlib.figure.Figure.savefig)
+
+    @property
+    def alt(self) -> str:
+        """What the figure shows: its text alternative, and its plain text, which nbval compares."""
+        return self.words or describe(self)
 
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()
@@ -101,10 +115,9 @@ class Figure(matplotlib.figure.Figure):
         from IPython.display import display
 
         picture = self._repr_png_()
-        sides = [round(side * SHOWN_DPI / DPI) for side in Image.open(io.BytesIO(picture)).size]
+        width, height = (round(side * SHOWN_DPI / DPI) for side in Image.open(io.BytesIO(picture)).size)
         bundle = {"text/plain": self.alt, "image/png": base64.b64encode(picture).decode("ascii")}
-        metadata = {"image/png": {"alt": self.alt, "width": sides[0], "height": sides[1]}}
-        display(bundle, metadata=metadata, raw=True)
+        display(bundle, metadata={"image/png": {"alt": self.alt, "width": width, "height": height}}, raw=True)
 
 
 @_own_style
@@ -123,7 +136,7 @@ def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3
     tuple
         The figure, which a cell ends with to show it, and its Axes: one, or an array ``(rows, columns)``.
     """
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    figure = _figure(*size)
     grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": Axes})
     for ax in grid.ravel():
         ax.set(**labels)
@@ -134,72 +147,54 @@ def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3
     return figure, grid if grid.size > 1 else grid[0, 0]
 
 
-def _number_ticks(axis) -> None:
-    """Numbers, not powers of ten, along a logarithmic axis; between powers only where there are few of these."""
-
-    def between(value: float, _) -> str:
-        low, high = sorted(axis.get_view_interval())
-        return number_text(value) if high < 500 * low else ""
-
-    if axis.get_scale() == "log":
-        axis.set_major_formatter(lambda value, _: number_text(value))
-        axis.set_minor_locator(LogLocator(subs=(2, 5)))
-        axis.set_minor_formatter(between)
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def describe(figure: matplotlib.figure.Figure) -> str:
     """Say what a figure shows, read off the figure: titles, labels, and what each curve, bar and point holds."""
-    parts = [figure.get_suptitle()]
-    for ax in figure.axes:
-        if not ax.axison or ax.get_label() == "<colorbar>":
-            continue
-        axis_labels = " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
-        logarithmic = [name for name, scale in (("x", ax.get_xscale()), ("y", ax.get_yscale())) if scale == "log"]
-        said = [ax.get_title(), axis_labels, f"logarithmic {' and '.join(logarithmic)}" if logarithmic else ""]
-        said = [", ".join(filter(None, said))]
-        spreads = [container for container in ax.containers if isinstance(container, ErrorbarContainer)]
-        caps = {line for container in spreads for line in container.lines[1]}
-        whole = {container.lines[0]: container for container in spreads}
-        said += [_line(line, whole.get(line)) for line in ax.lines if line not in caps]
-        said += [_bars(bars, ax) for bars in ax.containers if isinstance(bars, BarContainer)]
-        said += [_points(cloud) for cloud in ax.collections if cloud.get_offset_transform() == ax.transData]
-        said += [f"{size_text(image.get_array().shape[:2])} cells, {_table_names(ax)}" for image in ax.images]
-        said += [text.get_text() for text in ax.texts]
-        parts.append("; ".join(filter(None, said)))
+    shown = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+    parts = [figure.get_suptitle(), *map(_described, shown)]
     return " ".join(". ".join(filter(None, parts)).split()) + "."
 
 
-def _label(artist) -> str:
-    """What a legend calls it, or nothing."""
-    return "" if artist.get_label().startswith("_") else artist.get_label()
+def _described(ax) -> str:
+    axis_labels = " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+    logarithmic = " and ".join(name for name in "xy" if getattr(ax, f"get_{name}scale")() == "log")
+    said = [", ".join(filter(None, (ax.get_title(), axis_labels, logarithmic and f"logarithmic {logarithmic}")))]
+    with_errors = [container for container in ax.containers if isinstance(container, ErrorbarContainer)]
+    whole = {container.lines[0]: container for container in with_errors}
+    caps = {line for container in with_errors for line in container.lines[1]}
+    said += [_line(line, whole.get(line)) for line in ax.lines if line not in caps]
+    said += [_bars(bars, ax) for bars in ax.containers if isinstance(bars, BarContainer)]
+    said += [_points(cloud) for cloud in ax.collections if cloud.get_offset_transform() == ax.transData]
+    for image in ax.images:
+        rows, columns = (", ".join(t.get_text() for t in axis.get_ticklabels()) for axis in (ax.yaxis, ax.xaxis))
+        said.append(f"{size_text(image.get_array().shape[:2])} cells, rows {rows}, columns {columns}")
+    said += [text.get_text() for text in ax.texts]
+    return "; ".join(filter(None, said))
+
+
+def _labelled(artist, text: str, separator: str = ": ") -> str:
+    label = artist.get_label()
+    return text if label.startswith("_") else f"{label}{separator}{text}"
 
 
 def _line(line, whole: ErrorbarContainer | None) -> str:
-    """A curve, with its error bars if it has some, or a straight line across the Axes."""
-    x, y = (np.asarray(line.convert_xunits(line.get_xdata()), float), np.asarray(line.get_ydata(), float))
-    label = _label(whole or line)
-    label = f"{label}: " if label else ""
+    """Where a curve begins and ends, where it is lowest and highest, and how long its error bars are."""
+    x, y = np.asarray(line.convert_xunits(line.get_xdata()), float), np.asarray(line.get_ydata(), float)
     if line.get_transform() != line.axes.transData:  # axhline or axvline
-        is_level = len(set(y)) == 1
-        return f"{label}{'level' if is_level else 'place'} {number_text(y[0] if is_level else x[0])}"
-    return f"{label}{_course(x, y)}{_spread(whole) if whole else ''}"
-
-
-def _course(x: np.ndarray, y: np.ndarray) -> str:
-    """Where a curve begins and ends, and where it is lowest and highest."""
+        text = f"level {number_text(y[0])}" if len(set(y)) == 1 else f"place {number_text(x[0])}"
+        return _labelled(line, text)
     known = np.flatnonzero(np.isfinite(y))
     if not len(known):
-        return "without values"
-    ends = (
-        f"{number_text(y[known[0]])} to {number_text(y[known[-1]])}, x from {number_text(x[0])} to {number_text(x[-1])}"
-    )
-    if len(y) < 3:
-        return ends
-    low, high = known[y[known].argmin()], known[y[known].argmax()]
-    return (
-        f"{ends}, lowest {number_text(y[low])} at {number_text(x[low])}, "
-        f"highest {number_text(y[high])} at {number_text(x[high])}"
-    )
+        return _labelled(line, "without values")
+    text = f"{number_text(y[known[0]])} to {number_text(y[known[-1]])}"
+    text += f", x from {number_text(x[0])} to {number_text(x[-1])}"
+    if len(y) > 2:
+        for name, place in (("lowest", known[y[known].argmin()]), ("highest", known[y[known].argmax()])):
+            text += f", {name} {number_text(y[place])} at {number_text(x[place])}"
+    return _labelled(whole or line, text + (_spread(whole) if whole else ""))
 
 
 def _spread(container: ErrorbarContainer) -> str:
@@ -222,26 +217,21 @@ def _bars(bars: BarContainer, ax) -> str:
         place, start, length = (y + high / 2, x, wide) if is_wide else (x + wide / 2, y, high)
         name = names.get(round(place, 6), number_text(place))
         said.append(f"{name}: {number_text(length)}" + (f" from {number_text(start)}" if start else ""))
-    spread = _spread(bars.errorbar) if bars.errorbar else ""
-    label = _label(bars)
-    return f"{f'{label}, ' if label else ''}{'; '.join(said)}{spread}"
+    return _labelled(bars, "; ".join(said) + (_spread(bars.errorbar) if bars.errorbar else ""), ", ")
 
 
 def _points(cloud) -> str:
     """Up to 16 points one by one, more by their ranges."""
     places = np.asarray(cloud.get_offsets(), float)
-    label = f"{_label(cloud)}: " if _label(cloud) else ""
     if len(places) <= MANY:
-        return label + ", ".join(f"({number_text(x).replace(',', '')}, {number_text(y)})" for x, y in places)
-    (left, low), (right, high) = places.min(axis=0), places.max(axis=0)
-    middle = " and ".join(map(number_text, places.mean(axis=0)))
-    ranges = f"x {number_text(left)} to {number_text(right)}, y {number_text(low)} to {number_text(high)}"
-    return f"{label}{len(places):,} points, {ranges}, around {middle}"
+        return _labelled(cloud, ", ".join(f"({number_text(x).replace(',', '')}, {number_text(y)})" for x, y in places))
+    x, y = places.T
+    text = f"{len(places):,} points, x {_ends(x)}, y {_ends(y)}"
+    return _labelled(cloud, f"{text}, around {number_text(x.mean())} and {number_text(y.mean())}")
 
 
-def _table_names(ax) -> str:
-    rows, columns = (", ".join(label.get_text() for label in axis.get_ticklabels()) for axis in (ax.yaxis, ax.xaxis))
-    return f"rows {rows}, columns {columns}"
+def _ends(values: np.ndarray) -> str:
+    return f"{number_text(values.min())} to {number_text(values.max())}"
 
 
 @_own_style
@@ -269,26 +259,17 @@ def show_images(
     boxes, true_boxes
         For each image None, ``(top, left, height, width)`` in pixels of a box to frame, or a list of such boxes. What
         lies outside of the image is cut off. True boxes, those that should have been found, have another colour.
-
-    Raises
-    ------
-    ValueError
-        For one image, a wrong rank or number of titles or boxes, NaN, or RGB values out of range.
     """
     if not isinstance(images, (list, tuple)):
         images = np.asarray(images)
-        shape = np.shape(images)
-        if len(shape) not in (3, 4) or (len(shape) == 3 and shape[2] in (1, 3)):
-            raise ValueError(
-                f"images: got shape {shape}, expected a list or a batch (n, h, w, c); of one image [image]"
-            )
+        if images.ndim not in (3, 4) or (images.ndim == 3 and images.shape[2] in (1, 3)):
+            came = f"shape {images.shape}"
+            raise ValueError(f"images: got {came}, expected a list or a batch (n, h, w, c); of one image [image]")
     arrays = _checked_images(images)
     columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
     _check_length("titles", titles, len(arrays))
     _check_length("row_titles", row_titles, math.ceil(len(arrays) / columns))
-    guesses, truths = (
-        _box_lists(name, boxes, len(arrays)) for name, boxes in (("boxes", boxes), ("true_boxes", true_boxes))
-    )
+    guesses, truths = _box_lists("boxes", boxes, len(arrays)), _box_lists("true_boxes", true_boxes, len(arrays))
     frames = [
         [(box, TRUTH) for box in truth] + [(box, HIGHLIGHT) for box in guess]
         for truth, guess in zip(truths, guesses, strict=True)
@@ -306,9 +287,8 @@ def show_images(
             tiles.append(_colours(array, SIGNED, -signed_limit, signed_limit))
         else:
             tiles.append(_colours(array, GREY, 0, grey_limit))
-    # Decimal RGB is a colour to look at, made from something else: its range says nothing.
-    valued = [array for array in arrays if not _is_picture(array)]
     captions = None
+    valued = [array for array in arrays if not _is_picture(array)]
     if valued and len(arrays) <= MANY:
         captions = ["" if _is_picture(array) else _range(array, " … ") for array in arrays]
     figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
@@ -320,6 +300,7 @@ def show_images(
 
 
 def _images_in_words(arrays, columns, titles, row_titles, boxes, true_boxes) -> str:
+    """A few images one by one, with where their brightness or colour and their boxes are; of many the means."""
     kinds = dict.fromkeys("grey" if _is_grey(array) else "in colour" for array in arrays)
     text = f"{_pictures('image', arrays)}, {' and '.join(kinds)}"
     text += f", {columns} in a row. " if len(arrays) > columns else ". "
@@ -334,13 +315,43 @@ def _images_in_words(arrays, columns, titles, row_titles, boxes, true_boxes) -> 
         everything = np.concatenate([array.ravel() for array in arrays])
         return f"{text}Values {_range(everything)}; mean of each {whose} {means}."
     parts = []
-    for index, title in enumerate(titles if titles is not None else [""] * len(arrays)):
-        place = _colour_place(arrays[index]) if _is_picture(arrays[index]) else ""
-        own = [place or f"values {_range_and_mean(arrays[index])}, {_middle(arrays[index])}"]
+    for index, (array, title) in enumerate(
+        zip(arrays, titles if titles is not None else [""] * len(arrays), strict=True)
+    ):
+        place = _colour_place(array) if _is_picture(array) else ""
+        own = [place or f"values {_range_and_mean(array)}, {_middle(array)}"]
         for name, framed in (("box", boxes[index]), ("true box", true_boxes[index])):
             own += [f"{name} from row {t:.0f}, column {left:.0f}, {h:.0f}×{w:.0f}" for t, left, h, w in framed]
         parts.append(f"{title or f'picture {index + 1}'}: {', '.join(own)}")
     return text + _sentence(parts)
+
+
+def _is_picture(array: np.ndarray) -> bool:
+    """Whether it is RGB in decimal numbers: made to be looked at, with values that say nothing by themselves."""
+    return array.ndim == 3 and array.dtype != np.uint8
+
+
+def _is_grey(array: np.ndarray) -> bool:
+    return array.ndim == 2 or bool((np.ptp(array, axis=-1) < 1e-6).all())
+
+
+def _colour_place(array: np.ndarray) -> str:
+    """Of a grey picture with something in colour laid over it, where that is; of another nothing."""
+    strength = np.ptp(array, axis=-1)
+    if _is_grey(array) or (strength < 1e-6).mean() < 0.1:
+        return ""
+    return f"coloured around {_mean_place(strength)}"
+
+
+def _middle(array: np.ndarray) -> str:
+    """Where the middle of a picture's brightness is, by which a turned or moved one differs."""
+    weights = np.abs(array.astype(float)).reshape(*array.shape[:2], -1).mean(axis=-1)
+    return f"its middle at {_mean_place(weights)}" if weights.any() else "all 0"
+
+
+def _mean_place(weights: np.ndarray) -> str:
+    row, column = (np.average(place, weights=weights) for place in np.indices(weights.shape))
+    return f"row {row:.1f}, column {column:.1f}"
 
 
 def overlay(images, maps) -> np.ndarray:
@@ -358,11 +369,6 @@ def overlay(images, maps) -> np.ndarray:
     -------
     numpy.ndarray
         RGB ``(n, h, w, 3)``, floats from 0 to 1, to be handed to `show_images`.
-
-    Raises
-    ------
-    ValueError
-        For another rank or number of channels, NaN, negative values, or maps that do not go with the images.
     """
     grey, maps = _grey(images), check_array("maps", maps, (3,))
     count, height, width = grey.shape
@@ -389,19 +395,28 @@ def paint(images, masks) -> np.ndarray:
     -------
     numpy.ndarray
         RGB ``(n, h, w, 3)``, floats from 0 to 1, to be handed to `show_images`.
-
-    Raises
-    ------
-    ValueError
-        For another rank or number of channels, NaN, values out of range, or masks that do not go with the images.
     """
     grey, masks = _grey(images), check_array("masks", masks, (3,))
     if masks.shape != grey.shape:
         raise ValueError(f"masks: got {size_text(masks.shape)}, expected {size_text(grey.shape)}, as the images")
     if masks.dtype.kind not in "biu" or not 0 <= masks.min() <= masks.max() < len(CLASS_COLOURS):
-        came = f"{masks.dtype} from {number_text(masks.min())} to {number_text(masks.max())}"
+        came = f"{masks.dtype} from {_ends(masks)}"
         raise ValueError(f"masks: got {came}, expected whole numbers from 0 to {len(CLASS_COLOURS) - 1}")
     return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.7 * (masks > 0))
+
+
+def _grey(images) -> np.ndarray:
+    """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
+    images = check_array("images", images, (4,))
+    channels = images.shape[-1]
+    if channels not in (1, 3):
+        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
+    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+
+
+def _tinted(grey: np.ndarray, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """Colours laid over grey images, each pixel's as opaque as said, 0 to 1."""
+    return (1 - opacity[..., None]) * grey[..., None] + opacity[..., None] * colours
 
 
 def show_pixels(
@@ -417,11 +432,6 @@ def show_pixels(
         One for each image.
     highlight
         ``(row, column, height, width)`` of a window of the first image to frame.
-
-    Raises
-    ------
-    ValueError
-        For another rank, larger images, NaN, a wrong number of titles, or a window that leaves the image.
     """
     arrays = _checked_images(images if isinstance(images, (list, tuple)) else [images])
     width, height = sum(array.shape[1] for array in arrays), max(map(len, arrays))
@@ -431,9 +441,8 @@ def show_pixels(
     _check_length("titles", titles, len(arrays))
     if highlight is not None:
         _check_window("highlight", highlight, arrays[0])
-    everything = np.concatenate([array.ravel() for array in arrays])
-    frames = [highlight, *[None] * (len(arrays) - 1)]
-    return _number_panels(arrays, [_scale(everything, GREY)] * len(arrays), titles, frames)
+    scale = _scale(np.concatenate([array.ravel() for array in arrays]), GREY)
+    return _number_panels(arrays, [scale] * len(arrays), titles, [highlight, *[None] * (len(arrays) - 1)])
 
 
 @_own_style
@@ -446,31 +455,45 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
         Input (padded already, if it is), kernel and output, each ``(h, w)``.
     at
         ``(row, column)`` of an output value; it and the window that it came from, with stride 1, are framed.
-
-    Raises
-    ------
-    ValueError
-        For another rank, NaN, `at` outside `y`, or a window outside `x`.
     """
     panels = [check_array(name, value, (2,)) for name, value in (("x", x), ("kernel", kernel), ("y", y))]
     x, kernel, y = panels
     window = (*at, *kernel.shape)
     _check_window("at", (*at, 1, 1), y)
     _check_window("at", window, x)
-    titles = [
-        f"{name} {size_text(panel.shape)}" for name, panel in zip(("input", "kernel", "output"), panels, strict=True)
-    ]
+    scales = [_scale(panel, GREY) for panel in panels]
+    names = ("input", "kernel", "output")
+    titles = [f"{name} {size_text(panel.shape)}" for name, panel in zip(names, panels, strict=True)]
     if max(x.shape) <= 12:
-        scales = [_scale(panel, GREY) for panel in panels]
         return _number_panels(panels, scales, titles, [window, None, (*at, 1, 1)])
     # A kernel on a photograph would be a dot at the photograph's scale: give it at least a fifth of its width.
     widths = [x.shape[1], max(kernel.shape[1], x.shape[1] // 5), y.shape[1]]
     figure = _figure(WIDTH, x.shape[0] * (WIDTH - 0.8) / sum(widths) + 0.6)
-    for ax, panel, title in zip(figure.subplots(1, 3, width_ratios=widths), panels, titles, strict=True):
-        ax.imshow(_colours(panel, *_scale(panel, GREY)), interpolation="nearest")
-        ax.set_title(f"{title}\n{_range(panel, ' … ')}", fontsize=9)
+    for index, ax in enumerate(figure.subplots(1, 3, width_ratios=widths)):
+        ax.imshow(_colours(panels[index], *scales[index]), interpolation="nearest")
+        ax.set_title(f"{titles[index]}\n{_range(panels[index], ' … ')}", fontsize=9)
         ax.axis("off")
     figure.words = _pixels_in_words(panels, titles, [None] * 3)
+    return figure
+
+
+@_own_style
+def _number_panels(arrays, scales: Sequence[tuple], titles: Sequence[str] | None, frames: Sequence) -> Figure:
+    """Draw arrays side by side, each with its numbers; `frames` are windows to frame, None for none."""
+    widths = [array.shape[1] for array in arrays]
+    cell = min(0.5, (WIDTH - 0.5) / sum(widths))
+    height = max(len(array) for array in arrays) * cell + (0.45 if titles is not None else 0.2)
+    figure = _figure(sum(widths) * cell + 0.25 * len(arrays), height)
+    for index, ax in enumerate(figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]):
+        numbers = [[number_text(value) for value in row] for row in arrays[index]]
+        _draw_table(ax, _colours(arrays[index], *scales[index]), numbers, cell)
+        if titles is not None:
+            ax.set_title(titles[index], fontsize=10)
+        if frames[index] is not None:
+            row, column, rows, columns = frames[index]
+            corner = (column - 0.5, row - 0.5)
+            ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3, clip_on=False))
+    figure.words = _pixels_in_words(arrays, titles, frames)
     return figure
 
 
@@ -483,6 +506,21 @@ def _pixels_in_words(arrays, titles, frames) -> str:
     return _sentence(parts)
 
 
+def _draw_table(ax, colours: np.ndarray, texts: Sequence[Sequence[str]], cell: float) -> None:
+    """Draw coloured cells, `cell` inches wide, each with its text."""
+    ax.imshow(colours, interpolation="nearest")
+    font = min(11, 72 * cell / (0.65 * max(len(text) for row in texts for text in row) + 0.7))
+    ink = _ink(colours)
+    for row, column in np.ndindex(ink.shape):
+        if texts[row][column]:
+            ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=font, color=ink[row, column])
+    ax.set(xticks=[], yticks=[])
+    ax.set_xticks(np.arange(0.5, ink.shape[1] - 1), minor=True)
+    ax.set_yticks(np.arange(0.5, ink.shape[0] - 1), minor=True)
+    ax.grid(which="minor", color="#aaaaaa", linewidth=0.5)
+    ax.tick_params(which="both", length=0)
+
+
 @_own_style
 def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     """Draw the filters of a convolution, white at zero, all on one scale.
@@ -491,14 +529,9 @@ def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     ----------
     kernel
         ``(h, w)``, ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer.
-        With several input channels, up to 32, each has a row and each filter a column.
+        With several input channels, up to 32, each has a row and each filter a column. At most 512 pictures.
     titles
         One for each picture.
-
-    Raises
-    ------
-    ValueError
-        For a layer without weights, another rank, NaN, a wrong number of titles, or more than 512 pictures.
     """
     if hasattr(kernel, "get_weights"):
         if not kernel.get_weights():
@@ -509,12 +542,11 @@ def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     array = array.reshape(height, width, inputs, filters)
     _check_count("kernel", inputs * filters)
     _check_length("titles", titles, inputs * filters)
-    limit = _largest(array)
     maps = array.transpose(2, 3, 0, 1).reshape(inputs * filters, height, width)
-    tiles = _colours(maps, SIGNED, -limit, limit)
+    scale = (SIGNED, -_largest(array), _largest(array))
     is_table = inputs > 1 and max(inputs, filters) <= 32
-    figure = _grid(tiles, filters if is_table else _columns(len(tiles)), titles)
-    _colourbar(figure, SIGNED, -limit, limit)
+    figure = _grid(_colours(maps, *scale), filters if is_table else _columns(len(maps)), titles)
+    _colourbar(figure, *scale)
     text = f"{_counted(filters, 'filter')} of {height}×{width} weights"
     text += f" for each of {inputs} inputs" if inputs > 1 else ""
     if array.size > MOST_NUMBERS:
@@ -536,11 +568,6 @@ def plot_feature_maps(maps, *, titles: Sequence[str] | None = None) -> Figure:
         ``(h, w, channels)`` or a batch of one, ``(1, h, w, channels)``; 1 to 512 channels.
     titles
         One for each map; by default its index, beyond 32 maps at the start of each row.
-
-    Raises
-    ------
-    ValueError
-        For another rank or batch size, NaN, too many maps, or a wrong number of titles.
     """
     array = check_array("maps", maps, (3, 4))
     if array.ndim == 4:
@@ -550,10 +577,9 @@ def plot_feature_maps(maps, *, titles: Sequence[str] | None = None) -> Figure:
     count = array.shape[-1]
     _check_count("maps", count)
     _check_length("titles", titles, count)
-    scale, separate = _scale(array, SEQUENTIAL), np.moveaxis(array, -1, 0)
+    scale, separate, columns = _scale(array, SEQUENTIAL), np.moveaxis(array, -1, 0), _columns(count)
     lowest, highest = separate.min(axis=(1, 2)), separate.max(axis=(1, 2))
     marks = ["" if low < high else "constant" if high else "all 0" for low, high in zip(lowest, highest, strict=True)]
-    columns = _columns(count)
     # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.
     shown = titles if titles is not None else [str(i) if count <= 32 or i % columns == 0 else "" for i in range(count)]
     figure = _grid(_colours(separate, *scale), columns, shown, marks=marks)
@@ -589,18 +615,12 @@ def plot_lines(
         Values by label; NaN leaves a gap.
     log
         Which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
-
-    Raises
-    ------
-    ValueError
-        For a curve that is not as long as `x`, or values that a logarithmic axis cannot show.
     """
     x = check_array("x", x, (1,))
     for label, values in lines.items():
         if len(values) != len(x):
             raise ValueError(f"lines[{label!r}]: got {len(values)} values, expected {len(x)}, as in x")
-    scales = {f"{axis}scale": "log" for axis in log}
-    figure, ax = axes(xlabel=x_label, ylabel=y_label, title=title, **scales)
+    figure, ax = axes(xlabel=x_label, ylabel=y_label, title=title, **{f"{axis}scale": "log" for axis in log})
     for index, (label, values) in enumerate(lines.items()):
         marker = SHAPES[index % len(SHAPES)] if markers else None
         ax.plot(x, values, marker=marker, markersize=5, label=label)
@@ -627,11 +647,6 @@ def plot_bars(
         Lengths by label.
     errors
         By label, half the length of an error bar.
-
-    Raises
-    ------
-    ValueError
-        For no values, NaN, values that a logarithmic axis cannot show, or errors of other labels.
     """
     lengths = check_array("values", list(values.values()), (1,)).tolist()
     if errors is not None and list(errors) != list(values):
@@ -666,40 +681,32 @@ def plot_history(history) -> Figure:
     Parameters
     ----------
     history
-        What ``fit`` returns, or its ``.history``: values by name. Validation that ran in some epochs only
-        (``validation_freq``) is drawn at those epochs.
-
-    Raises
-    ------
-    ValueError
-        For something else, or a history without epochs.
+        What ``fit`` returns, or its ``.history``: values by name. Fewer values than epochs, as of validation every
+        second epoch, are drawn at every second, third, …
     """
     record = getattr(history, "history", history)
     if not isinstance(record, Mapping) or not len(record.get("loss", ())):
-        came = type(record).__name__ if not isinstance(record, Mapping) else ", ".join(record) or "nothing"
+        came = ", ".join(record) or "nothing" if isinstance(record, Mapping) else type(record).__name__
         raise ValueError(f"history: got {came}, expected what fit returns, or its .history, with at least one epoch")
     epochs = len(record["loss"])
-    curves = {name: np.array(values, float) for name, values in record.items() if np.ndim(values) == 1}
-    for name, values in curves.items():
-        if not 1 <= len(values) <= epochs:
-            raise ValueError(f"history[{name!r}]: got {len(values)} values, expected 1 to {epochs}")
-        values[~np.isfinite(values)] = np.nan  # a gap
+    curves, places = {}, {}
+    for name, values in record.items():
+        if np.ndim(values) == 1:  # not a metric that is an array an epoch
+            if not 1 <= len(values) <= epochs:
+                raise ValueError(f"history[{name!r}]: got {len(values)} values, expected 1 to {epochs}")
+            values = np.array(values, float)
+            curves[name] = np.where(np.isfinite(values), values, np.nan)
+            places[name] = epochs // len(values) * np.arange(1, len(values) + 1)
     metrics = [name for name in curves if not re.match(r"val_|.*loss$|learning_rate$|lr$", name)]
     shown = ["loss", *metrics[:1]]
+    watched = curves.get("val_loss", np.array([np.nan]))
+    best = None if np.isnan(watched).all() else places["val_loss"][np.nanargmin(watched)]
     figure, grid = axes(1, len(shown), size=(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4), xlabel="epoch")
     marker = "o" if epochs <= 30 else None  # few epochs: a point without neighbours makes no line
-
-    def places(values: np.ndarray) -> np.ndarray:
-        """The epochs, from 1, of as many values: all, or every second, third, …"""
-        every = epochs // len(values)
-        return every * np.arange(1, len(values) + 1)
-
-    watched = curves.get("val_loss", np.array([np.nan]))
-    best = int(places(watched)[np.nanargmin(watched)]) if np.isfinite(watched).any() else None
     for ax, name in zip(np.ravel(grid), shown, strict=True):
         for label, key in (("training", name), ("validation", f"val_{name}")):
             if key in curves:
-                ax.plot(places(curves[key]), curves[key], marker=marker, markersize=4, label=label)
+                ax.plot(places[key], curves[key], marker=marker, markersize=4, label=label)
         if best is not None:
             ax.axvline(best, color="#555555", linestyle="--", linewidth=1.2, zorder=0, label="best epoch")
         ax.set(ylabel="accuracy" if "acc" in name else name.replace("_", " "), xlim=(0.5, epochs + 0.5))
@@ -722,11 +729,6 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
         only the colours are drawn.
     class_names
         One for each class.
-
-    Raises
-    ------
-    ValueError
-        For a matrix that is not square, negative counts, or a wrong number of names.
     """
     matrix = check_array("matrix", matrix, (2,))
     count = len(matrix)
@@ -764,7 +766,7 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
 
 
 @_own_style
-def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None = None) -> Figure:
+def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str = "") -> Figure:
     """Draw a network as a row of boxes, one for each layer's output, on one scale for all networks.
 
     A box is as high and deep as the square root of its map's height and width, and as wide as that of the number of
@@ -775,25 +777,17 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
     layers
         ``(label, shape)`` from the input to the output, each shape ``(height, width, channels)`` or ``(units,)``. The
         first is grey, and those with "pool" in the label have a colour of their own.
-
-    Raises
-    ------
-    ValueError
-        For another shape.
     """
-    sizes = []
     for index, (_, shape) in enumerate(layers):
         if len(shape) not in (1, 3):
             raise ValueError(f"layers[{index}]: got shape {shape}, expected (height, width, channels) or (units,)")
-        sizes.append(_box_size(shape))
-    wide, high, deep = np.array(sizes).T
     above, below = [label.strip() for label, _ in layers], [size_text(shape) for _, shape in layers]
+    wide, high, deep = np.transpose([_box_size(shape) for _, shape in layers])
     over, under = _text_sizes(above), _text_sizes(below)
     slots = np.max([wide + deep, over[:, 0], under[:, 0]], axis=0) + 0.17
-    pad = 0.07
+    middles, pad = np.cumsum(slots) - slots / 2, 0.07
     highest, lowest = (high / 2 + deep + over[:, 1]).max(), (high / 2 + under[:, 1]).max()
     figure, ax = _sheet(slots.sum(), -lowest - 2 * pad, highest + 2 * pad, title)
-    middles = np.cumsum(slots) - slots / 2
     lefts, rights = middles - (wide + deep) / 2, middles + (wide + deep) / 2
     for index, (left, right, middle) in enumerate(zip(lefts, rights, middles, strict=True)):
         front, top, depth = left + wide[index], high[index] / 2, deep[index]
@@ -809,12 +803,20 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str | None 
         if index:
             _draw_arrow(ax, (rights[index - 1] + 0.04, 0), (left - 0.04, 0))
     named = ", then ".join(f"{' '.join(label.split())} {size}" for label, size in zip(above, below, strict=True))
-    figure.words = f"{f'{title}. ' if title else ''}A network as a row of boxes: {named}."
+    figure.words = f"{title}. " * bool(title) + f"A network as a row of boxes: {named}."
     return figure
 
 
+def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
+    """Width, height and depth in inches of a layer's box; see `plot_network`."""
+    if len(shape) == 1:
+        return 0.12, max(0.15, 0.42 * math.log10(shape[0])), 0.05
+    high, deep = (0.11 * math.sqrt(side) for side in shape[:2])
+    return max(0.05, 0.018 * math.sqrt(shape[2])), high, 0.18 * deep
+
+
 @_own_style
-def plot_graph(model, title: str | None = None) -> Figure:
+def plot_graph(model, title: str = "") -> Figure:
     """Draw the layers of a small Keras model as boxes in columns, with an arrow for each connection.
 
     Below a box is the shape of its output where it differs from that of its input.
@@ -823,15 +825,10 @@ def plot_graph(model, title: str | None = None) -> Figure:
     ----------
     model
         A functional model, or a Sequential one whose input is known. A model inside it is one box.
-
-    Raises
-    ------
-    ValueError
-        For another kind of model, or one that is not built.
     """
     nodes = _nodes(model)
     parents = [[nodes.index(parent) for parent in dict.fromkeys(node.parent_nodes)] for node in nodes]
-    columns = []
+    columns: list[int] = []
     for before in parents:
         columns.append(1 + max((columns[parent] for parent in before), default=-1))
     rows = _rows(parents, columns)
@@ -839,16 +836,15 @@ def plot_graph(model, title: str | None = None) -> Figure:
     is_new = [{shapes[parent] for parent in before} != {shape} for shape, before in zip(shapes, parents, strict=True)]
     below = [shape if new else "" for shape, new in zip(shapes, is_new, strict=True)]
     texts, kinds = zip(*map(_box_text, nodes), strict=True)
-    boxes, notes = _text_sizes(texts) + 0.1, _text_sizes(below)
+    boxes, notes, gap = _text_sizes(texts) + 0.1, _text_sizes(below), 0.34
     widths, above, under = np.zeros(max(columns) + 1), np.zeros(max(rows) + 1), np.zeros(max(rows) + 1)
     np.maximum.at(widths, columns, np.maximum(boxes, notes)[:, 0])
     np.maximum.at(above, rows, boxes[:, 1] / 2 + 0.1)
     np.maximum.at(under, rows, boxes[:, 1] / 2 + notes[:, 1] + 0.1)
-    heights = above + under
-    gap = 0.34
-    lefts, middles = np.cumsum(widths + gap) - widths - gap / 2, under - np.cumsum(heights)
-    figure, ax = _sheet((widths + gap).sum(), -heights.sum(), 0, title)
-    centres = np.column_stack([lefts[columns] + widths[columns] / 2, middles[rows]])
+    boxes[:, 0] = widths[columns]  # all of a column are as wide: arrows end beside the notes
+    x, y = np.cumsum(widths + gap) - (widths + gap) / 2, under - np.cumsum(above + under)
+    centres = np.column_stack([x[columns], y[rows]])
+    figure, ax = _sheet((widths + gap).sum(), -(above + under).sum(), 0, title)
     for centre, box, text, kind, shape in zip(centres, boxes, texts, kinds, below, strict=True):
         ax.add_patch(Rectangle(centre - box / 2, *box, facecolor=KINDS[kind], edgecolor="#333333", linewidth=0.8))
         ink = _ink(np.array(to_rgb(KINDS[kind]))).item()
@@ -856,37 +852,18 @@ def plot_graph(model, title: str | None = None) -> Figure:
         ax.text(centre[0], centre[1] - box[1] / 2 - 0.03, shape, ha="center", va="top", fontsize=FONT, color="#555555")
     for end, before in enumerate(parents):
         for start in before:
-            (x, y), tip = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
-            turn = lefts[columns[end]] - gap + 0.08  # past the columns in between, where its row is free
-            if turn > x:
-                ax.plot((x, turn), (y, y), color="#333333", linewidth=1.1)
-            _draw_arrow(ax, (max(x, turn), y), tip)
-    names = [f"{index + 1} {' '.join(text.split())}" for index, text in enumerate(texts)]
-    said = (
-        f"{name} gives {shape}" + (f", from {' and '.join(str(parent + 1) for parent in before)}" if before else "")
-        for name, shape, before in zip(names, shapes, parents, strict=True)
-    )
-    figure.words = f"{f'{title}. ' if title else ''}{_counted(len(nodes), 'layer')}. {_sentence(said)}"
+            out, tip = centres[start] + boxes[start] * (0.5, 0), centres[end] - boxes[end] * (0.5, 0)
+            if columns[end] > columns[start] + 1:  # along its own row, which is free, to the gap before its end
+                turn = np.array([tip[0] - gap + 0.08, out[1]])
+                ax.plot(*np.transpose([out, turn]), color="#333333", linewidth=1.1)
+                out = turn
+            _draw_arrow(ax, out, tip)
+    said = []
+    for index, (text, shape, before) in enumerate(zip(texts, shapes, parents, strict=True)):
+        origin = f", from {' and '.join(str(parent + 1) for parent in before)}" if before else ""
+        said.append(f"{index + 1} {' '.join(text.split())} gives {shape}{origin}")
+    figure.words = f"{title}. " * bool(title) + f"{_counted(len(nodes), 'layer')}. {_sentence(said)}"
     return figure
-
-
-def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> list[int]:
-    """The row of each box. An arrow that skips columns keeps its row free there: the others go below."""
-    skips = {
-        (start, end) for end, before in enumerate(parents) for start in before if columns[end] > columns[start] + 1
-    }
-    rows: list[int] = []
-    taken: set[tuple[int, int]] = set()
-    for index, before in enumerate(parents):
-        over = [rows[start] for start in before if (start, index) in skips]
-        row = min(over) if over else rows[before[0]] if before else 0
-        ends = [columns[end] for start, end in skips if start == index]
-        needed = range(columns[index], max(ends, default=columns[index] + 1))
-        while any((column, row) in taken for column in needed):
-            row += 1
-        rows.append(row)
-        taken |= {(column, row) for column in needed}
-    return rows
 
 
 def _nodes(model) -> list:
@@ -907,6 +884,25 @@ def _nodes(model) -> list:
     for end in ends:
         visit(end.operation._inbound_nodes[end.node_index])
     return list(found)
+
+
+def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> list[int]:
+    """The row of each box. An arrow that skips columns keeps its row free there: the others go below."""
+    skips = {
+        (start, end) for end, before in enumerate(parents) for start in before if columns[end] > columns[start] + 1
+    }
+    rows: list[int] = []
+    taken: set[tuple[int, int]] = set()
+    for index, before in enumerate(parents):
+        over = [rows[start] for start in before if (start, index) in skips]
+        row = min(over) if over else rows[before[0]] if before else 0
+        ends = [columns[end] for start, end in skips if start == index]
+        needed = range(columns[index], max(ends, default=columns[index] + 1))
+        while any((column, row) in taken for column in needed):
+            row += 1
+        rows.append(row)
+        taken |= {(column, row) for column in needed}
+    return rows
 
 
 def _box_text(node) -> tuple[str, str]:
@@ -932,22 +928,21 @@ def _box_text(node) -> tuple[str, str]:
     return "\n".join([text, ", ".join(details)]).strip(), kind
 
 
-def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
-    """Width, height and depth in inches of a layer's box; see `plot_network`."""
-    if len(shape) == 1:
-        return 0.12, max(0.15, 0.42 * math.log10(shape[0])), 0.05
-    high, deep = (0.11 * math.sqrt(side) for side in shape[:2])
-    return max(0.05, 0.018 * math.sqrt(shape[2])), high, 0.18 * deep
+def _sheet(width: float, low: float, high: float, title: str):
+    """A figure and its Axes in inches, from 0 to `width` and from `low` to `high`, wider where the title is."""
+    heading = 0.35 if title else 0
+    figure = _figure(max(width, 1.2, 4 / 3 * _widest([title], FONT) + 0.2), high - low + heading)
+    figure.set_layout_engine("none")
+    (wide, tall), ax = figure.get_size_inches(), figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=((width - wide) / 2, (width + wide) / 2), ylim=(low, low + tall))
+    ax.axis("off")
+    ax.text(width / 2, low + tall - 0.08, title, ha="center", va="top", fontsize=4 / 3 * FONT)
+    return figure, ax
 
 
-@cache
-def _text_width(text: str, font: float) -> float:
-    """In inches, rounded up, so that versions of a font that differ by a hair give figures of one size."""
-    return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
-
-
-def _widest(names: Iterable, font: float) -> float:
-    return max((_text_width(str(name), font) for name in names), default=0)
+def _draw_arrow(ax, start, end) -> None:
+    look = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
+    ax.annotate("", xy=end, xytext=start, arrowprops=look)
 
 
 def _text_sizes(texts: Sequence[str]) -> np.ndarray:
@@ -956,26 +951,17 @@ def _text_sizes(texts: Sequence[str]) -> np.ndarray:
     return np.array([(_widest(own, FONT), len(own) * 1.2 * FONT / 72) for own in lines])
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+def _widest(names: Iterable, font: float) -> float:
+    return max((_text_width(str(name), font) for name in names), default=0)
 
 
-def _sheet(width: float, low: float, high: float, title: str | None):
-    """A figure and its Axes in inches, from 0 to `width` and from `low` to `high`, wider where the title is."""
-    heading = 0.35 if title else 0
-    figure = _figure(max(width, 1.2, 4 / 3 * _widest([title or ""], FONT) + 0.2), high - low + heading)
-    figure.set_layout_engine("none")
-    (wide, tall), ax = figure.get_size_inches(), figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=((width - wide) / 2, (width + wide) / 2), ylim=(low, low + tall))
-    ax.axis("off")
-    if title:
-        ax.text(width / 2, low + tall - 0.08, title, ha="center", va="top", fontsize=4 / 3 * FONT)
-    return figure, ax
+@cache
+def _text_width(text: str, font: float) -> float:
+    """In inches, rounded up, so that versions of a font that differ by a hair give figures of one size."""
+    return math.ceil(TextPath((0, 0), f"{text}.", size=font).get_extents().x1 / 72 * 20) / 20
 
 
-def _draw_arrow(ax, start, end) -> None:
-    look = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
-    ax.annotate("", xy=end, xytext=start, arrowprops=look)
+# What several figures need
 
 
 def _grid(
@@ -1065,40 +1051,9 @@ def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None
     bar.set_ticklabels([number_text(tick) for tick in ticks], fontsize=8)
 
 
-@_own_style
-def _number_panels(arrays, scales: Sequence[tuple], titles: Sequence[str] | None, frames: Sequence) -> Figure:
-    """Draw arrays side by side, each with its numbers; `frames` are windows to frame, None for none."""
-    widths = [array.shape[1] for array in arrays]
-    cell = min(0.5, (WIDTH - 0.5) / sum(widths))
-    height = max(len(array) for array in arrays) * cell + (0.45 if titles is not None else 0.2)
-    figure = _figure(sum(widths) * cell + 0.25 * len(arrays), height)
-    panels = figure.subplots(1, len(arrays), width_ratios=widths, squeeze=False)[0]
-    for index, (ax, array, scale, frame) in enumerate(zip(panels, arrays, scales, frames, strict=True)):
-        numbers = [[number_text(value) for value in row] for row in array]
-        _draw_table(ax, _colours(array, *scale), numbers, cell)
-        if titles is not None:
-            ax.set_title(titles[index], fontsize=10)
-        if frame is not None:
-            row, column, rows, columns = frame
-            corner = (column - 0.5, row - 0.5)
-            ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3, clip_on=False))
-    figure.words = _pixels_in_words(arrays, titles, frames)
-    return figure
-
-
-def _draw_table(ax, colours: np.ndarray, texts: Sequence[Sequence[str]], cell: float) -> None:
-    """Draw coloured cells, `cell` inches wide, each with its text."""
-    ax.imshow(colours, interpolation="nearest")
-    font = min(11, 72 * cell / (0.65 * max(len(text) for row in texts for text in row) + 0.7))
-    ink = _ink(colours)
-    for row, column in np.ndindex(ink.shape):
-        if texts[row][column]:
-            ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=font, color=ink[row, column])
-    ax.set(xticks=[], yticks=[])
-    ax.set_xticks(np.arange(0.5, ink.shape[1] - 1), minor=True)
-    ax.set_yticks(np.arange(0.5, ink.shape[0] - 1), minor=True)
-    ax.grid(which="minor", color="#aaaaaa", linewidth=0.5)
-    ax.tick_params(which="both", length=0)
+def _columns(count: int) -> int:
+    """Tiles in a row of a grid about twice as wide as high."""
+    return min(count, max(8, math.ceil(math.sqrt(2 * count))))
 
 
 def _checked_images(images) -> list[np.ndarray]:
@@ -1162,20 +1117,6 @@ def _rgb(name: str, array: np.ndarray) -> np.ndarray:
     return array.astype(float)
 
 
-def _grey(images) -> np.ndarray:
-    """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
-    images = check_array("images", images, (4,))
-    channels = images.shape[-1]
-    if channels not in (1, 3):
-        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
-    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
-
-
-def _tinted(grey: np.ndarray, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """Colours laid over grey images, each pixel's as opaque as said, 0 to 1."""
-    return (1 - opacity[..., None]) * grey[..., None] + opacity[..., None] * colours
-
-
 def _scale(array: np.ndarray, unsigned_map: str) -> tuple[str, float, float]:
     """Colour map and limits: symmetric around zero for signed values, from zero otherwise."""
     limit = _largest(array)
@@ -1195,41 +1136,6 @@ def _ink(colours: np.ndarray) -> np.ndarray:
     """What to write in on each of these colours: black or white, whichever has more contrast (WCAG 2: 4.5 or more)."""
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     return np.where(linear @ (0.2126, 0.7152, 0.0722) < 0.179, "white", "black")
-
-
-def _columns(count: int) -> int:
-    """Tiles in a row of a grid about twice as wide as high."""
-    return min(count, max(8, math.ceil(math.sqrt(2 * count))))
-
-
-# Words
-
-
-def _is_picture(array: np.ndarray) -> bool:
-    """Whether it is RGB in decimal numbers: made to be looked at, with values that say nothing by themselves."""
-    return array.ndim == 3 and array.dtype != np.uint8
-
-
-def _is_grey(array: np.ndarray) -> bool:
-    return array.ndim == 2 or bool((np.ptp(array, axis=-1) < 1e-6).all())
-
-
-def _colour_place(array: np.ndarray) -> str:
-    """Of a grey picture with something in colour laid over it, where that is; of another nothing."""
-    strength = np.ptp(array, axis=-1)
-    if _is_grey(array) or (strength < 1e-6).mean() < 0.1:
-        return ""
-    row, column = (np.average(place, weights=strength) for place in np.indices(strength.shape))
-    return f"coloured around row {row:.1f}, column {column:.1f}"
-
-
-def _middle(array: np.ndarray) -> str:
-    """Where the middle of a picture's brightness is, by which a turned or moved one differs."""
-    weights = np.abs(array.astype(float)).reshape(*array.shape[:2], -1).mean(axis=-1)
-    if not weights.any():
-        return "all 0"
-    row, column = (np.average(place, weights=weights) for place in np.indices(weights.shape))
-    return f"its middle at row {row:.1f}, column {column:.1f}"
 
 
 def _counted(count: int, what: str) -> str:

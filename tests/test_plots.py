@@ -79,13 +79,10 @@ def keras():
 def inception():
     """Four branches, the third the longest."""
     make, x = keras().layers, keras().Input((28, 28, 192))
-    branches = [
-        make.Conv2D(64, 1)(x),
-        make.Conv2D(32, 3, padding="same", activation="relu")(make.Conv2D(16, 1)(x)),
-        make.Conv2D(8, 1)(make.BatchNormalization()(make.Conv2D(4, 3, padding="same")(x))),
-        make.Conv2D(12, 1)(make.MaxPooling2D(3, 1, padding="same")(x)),
-    ]
-    return keras().Model(x, make.Concatenate()(branches))
+    second = make.Conv2D(32, 3, padding="same", activation="relu")(make.Conv2D(16, 1)(x))
+    third = make.Conv2D(8, 1)(make.BatchNormalization()(make.Conv2D(4, 3, padding="same")(x)))
+    fourth = make.Conv2D(12, 1)(make.MaxPooling2D(3, 1, padding="same")(x))
+    return keras().Model(x, make.Concatenate()([make.Conv2D(64, 1)(x), second, third, fourth]))
 
 
 def shortcuts():
@@ -107,12 +104,6 @@ def late_branch():
     return keras().Model(x, make.Concatenate()([trunk[-1], branch, make.ReLU()(x)]))
 
 
-def chain():
-    make = keras().layers
-    steps = [(make.Conv2D(12, 3, padding="same"), make.ReLU())[n % 2] for n in range(8)]
-    return keras().Sequential([keras().Input((8, 8, 4)), *steps])
-
-
 def chart() -> Figure:
     """What a cell may draw itself: curves with error bars, bars, points, a level, texts and legends."""
     figure, ((lines, bars), (points, table)) = plots.axes(2, 2, size=(9, 6))
@@ -123,9 +114,9 @@ def chart() -> Figure:
     figure.legend(loc="outside lower center")
     bars.barh(["main", "worker"], [2, 1.5], left=[0, 0.5])
     bars.bar_label(bars.containers[0])
-    points.scatter([1, 2], [3, 4.5], label="networks")
+    points.scatter([2012, 2], [3, 4.5], label="networks")
     points.scatter(np.arange(20), np.arange(20) ** 2)
-    points.annotate("LeNet", (1, 3))
+    points.annotate("LeNet", (2012, 3), ha="right")
     table.imshow([[0, 1]])
     table.set_xticks([0, 1], labels=["cat", "dog"])
     table.set_yticks([0], labels=["all"])
@@ -161,7 +152,8 @@ LABELLED = {
     "200 epochs": lambda: plots.plot_history(curves(200)),
     "diverged": lambda: plots.plot_history({"loss": [np.nan] * 3, "val_loss": [np.nan] * 3, "accuracy": [0.1] * 3}),
     "2 classes": lambda: plots.plot_confusion([[5, 0], [2, 12_345]], ["face", "no face"]),
-    "10 classes": lambda: plots.plot_confusion(counts(10), list(range(10))),
+    "10 classes": lambda: plots.plot_confusion(counts(10, errors=88), list(range(10))),
+    "10 long names": lambda: plots.plot_confusion(counts(10, errors=88), ["m" * 12] * 10),
     "20 classes": lambda: plots.plot_confusion(counts(20), names(20, "american_pit_bull_terrier")),
     "37 classes": lambda: plots.plot_confusion(counts(37), names(37)),
     "a cell's chart": chart,
@@ -174,7 +166,6 @@ DRAWINGS = {
     "inception": lambda: plots.plot_graph(inception()),
     "shortcuts": lambda: plots.plot_graph(shortcuts(), "a title"),
     "late branch": lambda: plots.plot_graph(late_branch()),
-    "a chain": lambda: plots.plot_graph(chain()),
 }
 FIGURES |= LABELLED | DRAWINGS
 made = cache(lambda name: FIGURES[name]())
@@ -198,26 +189,21 @@ def test_a_figure_fits_speaks_and_is_the_same_every_time_whatever_style_the_user
     assert len(figure.alt) < 2500, "who listens to it cannot skim it"
 
 
-@pytest.mark.parametrize("name", LABELLED)
-def test_nothing_is_cut_off_or_hidden_by_a_legend(name):
+@pytest.mark.parametrize("name", LABELLED | DRAWINGS)
+def test_nothing_is_cut_off_or_hidden(name):
     figure = made(name)
     figure.draw_without_rendering()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -1e-9
     legends = [legend.get_window_extent() for legend in figure.legends]
     assert not any(legend.overlaps(ax.get_tightbbox()) for legend in legends for ax in figure.axes)
-
-
-@pytest.mark.parametrize("name", DRAWINGS)
-def test_words_are_large_enough_and_meet_neither_each_other_nor_the_edge(name):
-    figure = made(name)
-    figure.draw_without_rendering()
-    words = [text for text in figure.axes[0].texts if text.get_text()]
-    boxes = [text.get_window_extent() for text in words]
-    assert min(text.get_fontsize() for text in words) >= 9
-    for box in boxes:
-        assert min(box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1) >= 0
-    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    axes = [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+    for words in [ax.texts for ax in figure.axes] + [
+        axis.get_ticklabels() for ax in axes for axis in (ax.xaxis, ax.yaxis)
+    ]:
+        boxes = [word.get_window_extent() for word in words if word.get_text()]
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+        assert name in LABELLED or all(word.get_fontsize() >= 9 for word in words)
 
 
 @pytest.mark.parametrize("is_inline", [True, False], ids=["inline", "agg"])
@@ -259,16 +245,11 @@ def test_names_are_written_as_they_are(name):
         assert written and not any(text.get_parse_math() for text in written)
 
 
-def contrast(colour: np.ndarray, ink: str) -> float:
-    """The contrast ratio of black or white on a colour, by WCAG 2."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-    luminance = np.dot(linear, (0.2126, 0.7152, 0.0722))
-    return 1.05 / (luminance + 0.05) if ink == "white" else (luminance + 0.05) / 0.05
-
-
 @given(arrays(np.float64, 3, elements=st.floats(0, 1)))
 def test_words_on_a_colour_have_the_contrast_that_WCAG_asks_for(colour):
-    assert contrast(colour, plots._ink(colour).item()) >= 4.5
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    luminance = np.dot(linear, (0.2126, 0.7152, 0.0722)) + 0.05
+    assert (1.05 / luminance if plots._ink(colour) == "white" else luminance / 0.05) >= 4.5
 
 
 @pytest.mark.filterwarnings("ignore")  # of Keras's own
@@ -306,11 +287,8 @@ def colours(figure: Figure) -> np.ndarray:
     return met[~np.isin(met, [0.7, 1]).all(axis=1)]
 
 
-def tiles(figure: Figure, rows: int, columns: int) -> np.ndarray:
-    """The colour in the middle of each tile of a grid."""
-    picture = canvas(figure)
-    y, x = ((2 * np.arange(n) + 1) * side // (2 * n) for n, side in zip((rows, columns), picture.shape, strict=False))
-    return picture[np.ix_(y, x)]
+def ticks(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def mapped(name: str, *values: float) -> np.ndarray:
@@ -329,7 +307,7 @@ GRIDS = {  # the figure, and the colours from left to right
     "positive filters are red": (plots.plot_filters, [[1, 2]], mapped("RdBu_r", 0.75, 1)),
     "filters share a scale": (plots.plot_filters, [[[0.1, -1]]], mapped("RdBu_r", 0.55, 0)),
     "maps share a scale": (plots.plot_feature_maps, [[[1, 10, 5]]], mapped("viridis", 0.1, 1, 0.5)),
-    "signed maps": (plots.plot_feature_maps, [[[-2, 1]]], mapped("RdBu_r", 0, 0.75)),
+    "signed maps": (plots.plot_feature_maps, [[[-1, 2]]], mapped("RdBu_r", 0.25, 1)),
     "a batch of one": (plots.plot_feature_maps, [[[[1, 2]]]], mapped("viridis", 0.5, 1)),
 }
 
@@ -340,22 +318,17 @@ def test_the_colours_are_those_of_the_values(draw, argument, expected):
     assert found[: len(expected)] == pytest.approx(np.array(expected), abs=0.012)
 
 
+@pytest.mark.filterwarnings("ignore")  # of Keras's own
 def test_filters_have_a_row_for_each_channel_and_a_column_for_each_filter():
     kernel = np.ones((3, 3, 2, 3)) * np.array([[1, 1, 1], [-1, 1, -1]])
-    redness = tiles(plots.plot_filters(kernel), 2, 3) @ (1, 0, -1)
-    assert np.sign(redness).tolist() == [[1, 1, 1], [-1, 1, -1]]
-
-
-@pytest.mark.filterwarnings("ignore")  # of Keras's own
-def test_a_built_keras_layer_is_its_kernel():
-    layer = keras().layers.Conv2D(4, 3)
+    rows = [np.array_split(row, 3, axis=1) for row in np.array_split(canvas(plots.plot_filters(kernel)), 2)]
+    assert [[np.sign(tile.mean(axis=(0, 1)) @ (1, 0, -1)) for tile in row] for row in rows] == [[1, 1, 1], [-1, 1, -1]]
+    layer = keras().layers.Conv2D(3, 3, name="flat")
+    with pytest.raises(ValueError, match=r"^kernel: got layer 'flat' without weights, expected a built conv"):
+        plots.plot_filters(layer)
     layer.build((None, 8, 8, 2))
-    layer.set_weights([normal(3, 3, 2, 4), np.zeros(4)])
-    expected = canvas(plots.plot_filters(normal(3, 3, 2, 4).astype(np.float32)))
-    assert np.array_equal(canvas(plots.plot_filters(layer)), expected)
-    for other in (keras().layers.Conv2D(4, 3, name="flat"), keras().layers.Flatten(name="flat")):
-        with pytest.raises(ValueError, match=r"^kernel: got layer 'flat' without weights, expected a built conv"):
-            plots.plot_filters(other)
+    layer.set_weights([kernel, np.zeros(3)])
+    assert np.array_equal(canvas(plots.plot_filters(layer)), canvas(plots.plot_filters(kernel)))
 
 
 DEAD = np.zeros((4, 4, 4))
@@ -382,15 +355,12 @@ def test_titles_ranges_marks_and_numbers_are_written(figure, expected):
     assert [text for text in texts(figure()) if text] == expected
 
 
-def test_what_many_share_is_written_once():
+def test_what_many_share_is_written_once_and_titles_do_not_change_the_size():
+    """Titles may say what a network answered, and nbval compares the size."""
     assert plots.show_images([RAMP - number for number in range(17)]).get_supxlabel() == "values −16 … 11"
     bar = plots.plot_feature_maps(np.array([[[0.0], [3.99]]])).axes[1]
-    assert [text.get_text() for text in bar.get_yticklabels()] == ["0", "1", "2", "3", "3.99"]
+    assert ticks(bar.yaxis) == ["0", "1", "2", "3", "3.99"]
     assert plots.plot_filters(RAMP - 8).axes[1].get_ylim() == (-8, 8)
-
-
-def test_the_size_of_a_grid_does_not_hang_on_its_titles():
-    """Titles may say what a network answered, and nbval compares the size."""
     titles = ("", "star", "a long title of several words")
     assert len({tuple(plots.show_images([RAMP] * 4, titles=[t] * 4).get_size_inches()) for t in titles}) == 1
 
@@ -434,13 +404,12 @@ def test_a_box_is_framed_where_it_is_and_cut_off_at_the_image(box, expected):
 
 
 @pytest.mark.parametrize("size", [8, 60, 500])
-def test_a_frame_is_thin_but_seen(size):
+def test_a_frame_is_thin_but_seen_whatever_the_size_of_a_pixel(size):
     figure = plots.show_images([np.zeros((size, size))], boxes=[(size / 4, size / 4, size / 2, size / 2)])
     mask = framed(figure)
-    top, left, bottom, right = extent(mask)
-    thickness = mask[(top + bottom) // 2, left : (left + right) // 2].sum() * figure.get_figwidth() / mask.shape[1]
-    assert 0.02 < thickness < 0.05
-    assert not mask[top : (top + bottom) // 2, (left + right) // 2].all(), "what is inside stays visible"
+    assert 0.04 < mask[:, mask.shape[1] // 2].sum() * figure.get_figwidth() / mask.shape[1] < 0.1, (
+        "two edges, in inches"
+    )
 
 
 def test_each_image_has_its_own_boxes_or_none():
@@ -487,31 +456,22 @@ def test_the_hottest_place_of_an_overlay_is_where_the_map_is_largest():
     assert (np.diff(dark @ (0.299, 0.587, 0.114)) > 0).all(), "hotter is brighter"
 
 
-def windows(ax) -> list[tuple]:
-    """(row, column, height, width) of each frame."""
-    return [(p.get_y() + 0.5, p.get_x() + 0.5, p.get_height(), p.get_width()) for p in ax.patches]
-
-
 def test_windows_are_framed_in_pixels_and_convolutions():
     pixels = plots.show_pixels([RAMP, RAMP.T], titles=["a matrix", "transposed"], highlight=(1, 2, 2, 1))
-    assert [ax.get_title() for ax in pixels.axes] == ["a matrix", "transposed"]
-    assert [windows(ax) for ax in pixels.axes] == [[(1, 2, 2, 1)], []]
-    assert [text.get_position() for text in pixels.axes[0].texts[:5]] == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1)]
     small = plots.show_convolution(normal(7, 9), normal(3, 2), normal(5, 8), at=(2, 3))
-    assert [ax.get_title() for ax in small.axes] == ["input 7×9", "kernel 3×2", "output 5×8"]
-    assert [windows(ax) for ax in small.axes] == [[(2, 3, 3, 2)], [], [(2, 3, 1, 1)]]
-    assert [len(ax.texts) for ax in small.axes] == [63, 6, 40]
     large = plots.show_convolution(np.full((20, 20), 7), np.ones((3, 3)), np.full((18, 18), 63))
-    assert [ax.get_title() for ax in large.axes] == [
-        "input 20×20\n7 … 7", "kernel 3×3\n1 … 1", "output 18×18\n63 … 63",
+    panels = [*pixels.axes, *small.axes, *large.axes]
+    titles = ["a matrix", "transposed", "input 7×9", "kernel 3×2", "output 5×8"]
+    assert [ax.get_title() for ax in panels] == [
+        *titles, "input 20×20\n7 … 7", "kernel 3×3\n1 … 1", "output 18×18\n63 … 63",
     ]  # fmt: skip
+    frames = [[(*p.get_xy(), p.get_width(), p.get_height()) for p in ax.patches] for ax in panels]
+    assert frames == [[(1.5, 0.5, 1, 2)], [], [(2.5, 1.5, 2, 3)], [], [(2.5, 1.5, 1, 1)], [], [], []]
+    assert [len(ax.texts) for ax in panels] == [12, 12, 63, 6, 40, 0, 0, 0]
+    assert [text.get_position() for text in panels[0].texts[:5]] == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1)]
 
 
 # Curves, bars, a training, confusion
-
-
-def ticks(axis) -> list[str]:
-    return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def test_lines_look_different_and_are_named_where_there_are_several():
@@ -522,16 +482,13 @@ def test_lines_look_different_and_are_named_where_there_are_several():
     assert ticks(made("lines").axes[0].xaxis) == ["1", "2", "4"]
 
 
-@pytest.mark.parametrize(
-    "figure, whole",
-    [(lambda x=x: plots.plot_lines(x, {"a": [0] * len(x)}, **LABELS), x[-1] == 4) for x in (range(5), [0.5, 1, 1.5])]
-    + [(lambda epochs=epochs: plots.plot_history(curves(epochs)), True) for epochs in (1, 2, 3, 7, 200)],
-)
-def test_epochs_and_other_whole_positions_have_whole_ticks(figure, whole):
-    for ax in figure().axes:
+@pytest.mark.parametrize("x", [range(5), [0.5, 1, 1.5], "one epoch", "history", "200 epochs"], ids=str)
+def test_epochs_and_other_whole_positions_have_whole_ticks(x):
+    figure = made(x) if isinstance(x, str) else plots.plot_lines(x, {"a": [0] * len(x)}, **LABELS)
+    for ax in figure.axes:
         low, high = ax.get_xlim()
         shown = [tick for tick in ax.get_xticks() if low <= tick <= high]
-        assert shown and all(tick == round(tick) for tick in shown) is whole
+        assert shown and all(tick == round(tick) for tick in shown) is (x != [0.5, 1, 1.5])
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -552,12 +509,10 @@ def test_bars_or_points_carry_their_numbers_first_on_top(log):
 @pytest.mark.parametrize(
     ("record", "labels", "best"),
     [
-        ({"loss": [2, 1], "lr": [1, 1]}, ["loss"], ""),
         ({"loss": [2, 1], "acc": [0, 1], "auc": [0, 0]}, ["loss", "accuracy"], ""),
         ({"lr": [1, 1], "head_loss": [3, 3], "loss": [3, 2], "mean_absolute_error": [1, 2]},
          ["loss", "mean absolute error"], ""),
         ({"loss": [4, 3, 2, 1], "of_each_class": np.ones((4, 3)), "auc": [0] * 4}, ["loss", "auc"], ""),
-        ({"loss": [4, 3, 2, 1], "val_loss": [5, 6]}, ["loss"], "best epoch 2, validation loss 5"),
         ({"loss": [5, 4, 3, 2, 1], "val_loss": [6, 5]}, ["loss"], "best epoch 4, validation loss 5"),
         ({"loss": [3, 2, 1], "val_loss": [np.nan, 5, -np.inf]}, ["loss"], "best epoch 2, validation loss 5"),
     ],
@@ -583,16 +538,6 @@ def test_a_confusion_has_its_counts_and_errors_coloured_by_their_share_of_the_ro
     assert found[~np.eye(3, dtype=bool)] == pytest.approx(expected, abs=0.01)
     assert bar.get_ylim() == (0, 50) and bar.get_ylabel() == "errors, % of the true class"
     assert [len(texts(plots.plot_confusion(counts(n), names(n)))) for n in (20, 21)] == [39, 0], "many: colours only"
-
-
-@pytest.mark.parametrize("classes, letters", [(2, 6), (10, 1), (10, 12), (20, 3), (20, 25)])
-def test_class_names_and_numbers_do_not_overlap(classes, letters):
-    figure = plots.plot_confusion(counts(classes, errors=88), ["m" * letters] * classes)
-    figure.draw_without_rendering()
-    for words in (figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels(), figure.axes[0].texts):
-        boxes = [word.get_window_extent() for word in words]
-        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
-    assert min(word.get_fontsize() for word in figure.axes[0].texts) >= 5
 
 
 # Networks
@@ -629,14 +574,17 @@ def graph_of(figure: Figure):
 
 
 @pytest.mark.parametrize("name, layers, connections", [("inception", 10, 12), ("shortcuts", 10, 12),
-                                                        ("late branch", 10, 11), ("a chain", 9, 8)])  # fmt: skip
+                                                        ("late branch", 10, 11)])  # fmt: skip
 def test_each_connection_is_drawn_once_and_no_arrow_runs_through_a_box(name, layers, connections):
     boxes, _, ways = graph_of(made(name))
+    ax = made(name).axes[0]
+    made(name).draw_without_rendering()
+    words = [text.get_window_extent().transformed(ax.transData.inverted()) for text in ax.texts if text.get_text()]
     assert (len(boxes), len(ways)) == (layers, connections)
     edges = []
     for way in ways:
         dense = np.concatenate([np.linspace(a, b, 100) for a, b in pairwise(way)])
-        for box in boxes:
+        for box in [*boxes, *words]:
             assert not ((dense > box.min + 0.01) & (dense < box.max - 0.01)).all(axis=1).any()
         start, end = ([n for n, box in enumerate(boxes) if box.padded(0.01).contains(*way[at])] for at in (0, -1))
         edges.append((*start, *end))
@@ -657,7 +605,7 @@ def test_boxes_say_what_their_layers_do():
     make = keras().layers
     strided = keras().Sequential([keras().Input((9, 9, 1)), make.Conv2D(6, 3, strides=2), make.MaxPooling2D(2)])
     assert graph_of(plots.plot_graph(strided))[1] == ["input", "3×3 conv 6, /2", "2×2 max pool /2"]
-    assert np.ptp([box.y0 + box.y1 for box in graph_of(made("a chain"))[0]]) < 1e-9, "a chain is on one line"
+    assert graph_of(plots.plot_graph(strided))[2][0][:, 1].std() < 1e-9, "a chain is on one line"
 
 
 # Words
@@ -666,83 +614,49 @@ def test_boxes_say_what_their_layers_do():
 @pytest.mark.parametrize(
     ("figure", "text"),
     [
-        (
-            lambda: plots.show_images([BYTES, BYTES + 3], titles=["one", "two"], boxes=[None, (1, 0, 2, 3)]),
-            "2 images of 3×4, grey. one: values 0 to 220, mean 110, its middle at row 1.5, column 1.7; "
-            "two: values 3 to 223, mean 113, its middle at row 1.5, column 1.7, box from row 1, column 0, 2×3.",
-        ),
-        (
-            lambda: plots.show_images([RAMP[::-1]], titles=["one"], true_boxes=[(0, 1, 1, 2)]),
-            "1 image of 3×4, grey. one: values 0 to 11, mean 5.5, its middle at row 0.5, column 1.7, "
-            "true box from row 0, column 1, 1×2.",
-        ),
-        (
-            lambda: plots.show_images([RAMP, RAMP + 3], columns=1, row_titles=["before", "after"]),
-            "2 images of 3×4, grey, 1 in a row. Rows: before; after. Values 0 to 14; mean of each row 5.5, 8.5.",
-        ),
-        (
-            lambda: plots.show_images([COLOUR] * 40, titles=["cat", "dog"] * 20, columns=20),
-            "40 images of 3×4, in colour, 20 in a row. cat (20), dog (20). Values 0 to 220; mean of each row 110, 110.",
-        ),
-        (
-            lambda: plots.show_images([COLOUR[..., [0, 0, 0]], PAINTED, PAINTED], titles=["grey", "", "one"]),
-            "3 images of 3×4, grey and in colour. grey: values 0 to 220, mean 110, its middle at row 1.5, column 1.7; "
-            "picture 2: coloured around row 1.0, column 3.0; one: coloured around row 1.0, column 3.0.",
-        ),
-        (
-            lambda: plots.show_convolution(np.eye(2), np.array([[1, -1]]), np.array([[1], [-1]]), at=(1, 0)),
-            "input 2×2: 1 0 / 0 1, framed from row 1, column 0, 1×2; kernel 1×2: 1 −1; "
-            "output 2×1: 1 / −1, framed from row 1, column 0, 1×1.",
-        ),
+        (lambda: plots.show_images([BYTES, BYTES + 3], titles=["one", "two"], boxes=[None, (1, 0, 2, 3)]),
+         "2 images of 3×4, grey. one: values 0 to 220, mean 110, its middle at row 1.5, column 1.7; "
+         "two: values 3 to 223, mean 113, its middle at row 1.5, column 1.7, box from row 1, column 0, 2×3."),
+        (lambda: plots.show_images([RAMP[::-1]], titles=["one"], true_boxes=[(0, 1, 1, 2)]),
+         "1 image of 3×4, grey. one: values 0 to 11, mean 5.5, its middle at row 0.5, column 1.7, "
+         "true box from row 0, column 1, 1×2."),
+        (lambda: plots.show_images([COLOUR] * 40, titles=["cat", "dog"] * 20, columns=20, row_titles=["a", "b"]),
+         "40 images of 3×4, in colour, 20 in a row. Rows: a; b. cat (20), dog (20). Values 0 to 220; "
+         "mean of each row 110, 110."),
+        (lambda: plots.show_images([COLOUR[..., [0, 0, 0]], PAINTED, PAINTED], titles=["grey", "", "one"]),
+         "3 images of 3×4, grey and in colour. grey: values 0 to 220, mean 110, its middle at row 1.5, column 1.7; "
+         "picture 2: coloured around row 1.0, column 3.0; one: coloured around row 1.0, column 3.0."),
+        (lambda: plots.show_convolution(np.eye(2), np.array([[1, -1]]), np.array([[1], [-1]]), at=(1, 0)),
+         "input 2×2: 1 0 / 0 1, framed from row 1, column 0, 1×2; kernel 1×2: 1 −1; "
+         "output 2×1: 1 / −1, framed from row 1, column 0, 1×1."),
         (lambda: plots.plot_filters(np.array([[1, 0], [0, -1]])), "1 filter of 2×2 weights. 0: 1 0 / 0 −1."),
-        (
-            lambda: plots.plot_filters(np.ones((3, 3, 2, 6)) * [1, 2, 3, 5, 4, 0]),
-            "6 filters of 3×3 weights for each of 2 inputs: 0 to 5, mean 2.5; filter 3 is the strongest.",
-        ),
-        (
-            lambda: plots.plot_feature_maps(DEAD),
-            "4 feature maps of 4×4, values −5 to 5, 3 of them constant. 0: 0 to 0; 1: 5 to 5; 2: −5 to −5; 3: 0 to 1.",
-        ),
-        (
-            lambda: plots.plot_feature_maps(np.ones((2, 2, 17)) * (np.arange(17) % 16), titles=names(17, "map")),
-            "17 feature maps of 2×2, values 0 to 15, 17 of them constant. "
-            "On average the strongest are map 15, map 14, map 13.",
-        ),
-        (
-            lambda: plots.plot_lines([1, 2, 3, 4], {"a": [3, 1, 4, 2], "b": [np.nan, 5, 5, np.nan]}, **LABELS, log="y"),
-            "loss over epochs, logarithmic y; a: 3 to 2, x from 1 to 4, lowest 1 at 2, highest 4 at 3; "
-            "b: 5 to 5, x from 1 to 4, lowest 5 at 2, highest 5 at 2.",
-        ),
+        (lambda: plots.plot_filters(np.ones((3, 3, 2, 6)) * [1, 2, 3, 5, 4, 0]),
+         "6 filters of 3×3 weights for each of 2 inputs: 0 to 5, mean 2.5; filter 3 is the strongest."),
+        (lambda: plots.plot_feature_maps(DEAD),
+         "4 feature maps of 4×4, values −5 to 5, 3 of them constant. 0: 0 to 0; 1: 5 to 5; 2: −5 to −5; 3: 0 to 1."),
+        (lambda: plots.plot_lines([1, 2, 3, 4], {"a": [3, 1, 4, 2], "b": [np.nan, 5, 5, np.nan]}, **LABELS, log="y"),
+         "loss over epochs, logarithmic y; a: 3 to 2, x from 1 to 4, lowest 1 at 2, highest 4 at 3; "
+         "b: 5 to 5, x from 1 to 4, lowest 5 at 2, highest 5 at 2."),
         (lambda: plots.plot_bars({"a": 1, "b": 200}, x_label="cost", log=True), "Points along cost. a: 1; b: 200."),
-        (
-            lambda: plots.plot_bars({"a": 0.25, "b": 2000}, x_label="cost", errors={"a": 0.01, "b": 3}),
-            "Bars of cost. a: 0.25 ± 0.01; b: 2,000 ± 3.",
-        ),
-        (
-            lambda: plots.plot_history(HISTORY),
-            "best epoch 3, validation loss 0.875. "
-            "loss over epoch; training: 2 to 0.5, x from 1 to 4, lowest 0.5 at 4, highest 2 at 1; "
-            "validation: 1.9 to 1.5, x from 1 to 4, lowest 0.875 at 3, highest 1.9 at 1; best epoch: place 3. "
-            "accuracy over epoch; training: 0.2 to 0.7, x from 1 to 4, lowest 0.2 at 1, highest 0.7 at 4; "
-            "validation: 0.3 to 0.5, x from 1 to 4, lowest 0.3 at 1, highest 0.6 at 3; best epoch: place 3.",
-        ),
-        (
-            lambda: plots.plot_confusion([[8, 2], [1, 9]], ["cat", "dog"]),
-            "2 classes, true against predicted: 17 of 20 right. cat: 8 2; dog: 1 9.",
-        ),
-        (
-            lambda: plots.plot_network([("image", (8, 8, 3)), ("3×3\nconv", (8, 8, 16))], "LeNet"),
-            "LeNet. A network as a row of boxes: image 8×8×3, then 3×3 conv 8×8×16.",
-        ),
-        (
-            chart,
-            "training, accuracy over images, logarithmic x; scratch: 0.5 to 0.7, x from 5 to 200, lowest 0.5 at 5, "
-            "highest 0.75 at 50, ± 0.02 to 0.1; guessing: level 0.25. main: 2; worker: 1.5 from 0.5; 2; 1.5. "
-            "networks: (1, 3), (2, 4.5); 20 points, x 0 to 19, y 0 to 361, around 9.5 and 124; LeNet. "
-            "1×2 cells, rows all, columns cat, dog; 0.25.",
-        ),
+        (lambda: plots.plot_bars({"a": 0.25, "b": 2000}, x_label="cost", errors={"a": 0.01, "b": 3}),
+         "Bars of cost. a: 0.25 ± 0.01; b: 2,000 ± 3."),
+        (lambda: plots.plot_history(HISTORY),
+         "best epoch 3, validation loss 0.875. "
+         "loss over epoch; training: 2 to 0.5, x from 1 to 4, lowest 0.5 at 4, highest 2 at 1; "
+         "validation: 1.9 to 1.5, x from 1 to 4, lowest 0.875 at 3, highest 1.9 at 1; best epoch: place 3. "
+         "accuracy over epoch; training: 0.2 to 0.7, x from 1 to 4, lowest 0.2 at 1, highest 0.7 at 4; "
+         "validation: 0.3 to 0.5, x from 1 to 4, lowest 0.3 at 1, highest 0.6 at 3; best epoch: place 3."),
+        (lambda: plots.plot_confusion([[8, 2], [1, 9]], ["cat", "dog"]),
+         "2 classes, true against predicted: 17 of 20 right. cat: 8 2; dog: 1 9."),
+        (lambda: plots.plot_network([("image", (8, 8, 3)), ("3×3\nconv", (8, 8, 16))], "LeNet"),
+         "LeNet. A network as a row of boxes: image 8×8×3, then 3×3 conv 8×8×16."),
+        (chart,
+         "training, accuracy over images, logarithmic x; scratch: 0.5 to 0.7, x from 5 to 200, lowest 0.5 at 5, "
+         "highest 0.75 at 50, ± 0.02 to 0.1; guessing: level 0.25. main: 2; worker: 1.5 from 0.5; 2; 1.5. "
+         "networks: (2012, 3), (2, 4.5); 20 points, x 0 to 19, y 0 to 361, around 9.5 and 124; LeNet. "
+         "1×2 cells, rows all, columns cat, dog; 0.25."),
     ],
-)
+)  # fmt: skip
 def test_the_words_hold_the_values(figure, text):
     assert figure().alt == text
 
@@ -789,14 +703,10 @@ def refused(message: str, function, *arguments, **named):
     "message, function, arguments, named",
     [
         refused("images: got none", plots.show_images, []),
-        refused("images[1]: got an array with NaN", plots.show_images, [RAMP, NAN]),
         refused("images: got shape (3, 4, 3), expected a list or a batch", plots.show_images, COLOUR),
-        refused("images[0]: got 2 channels", plots.show_images, [normal(3, 3, 2)]),
         refused("images[0]: got RGB values 0 to 2, ", plots.show_images, [2.0 * (COLOUR > 100)]),
-        refused("titles: got 1, expected 2", plots.show_images, [RAMP, RAMP], titles=["a"]),
         refused("row_titles: got 1, expected 2", plots.show_images, normal(4, 8, 8), columns=3, row_titles=["a"]),
         refused("boxes: got 1, expected 2", plots.show_images, [RAMP, RAMP], boxes=[None]),
-        refused("true_boxes: got 2, expected 1", plots.show_images, [RAMP], true_boxes=[None, None]),
         refused("boxes[1]: got (1, 2, 3), expected (top,", plots.show_images, [RAMP, RAMP], boxes=[None, (1, 2, 3)]),
         refused("boxes[0]: got (0, 0, 0, 2), expected (top,", plots.show_images, [RAMP], boxes=[(0, 0, 0, 2)]),
         refused("images: got 2×20, 2×20, expected", plots.show_pixels, [np.ones((2, 20))] * 2),
@@ -805,30 +715,20 @@ def refused(message: str, function, *arguments, **named):
         refused("kernel: got an array with NaN", plots.show_convolution, RAMP, NAN, RAMP),
         refused("at: got the window (row, column, height, width) (2, 3, 2, 2)",
                 plots.show_convolution, RAMP, RAMP[:2, :2], RAMP, at=(2, 3)),
-        refused("maps: got a 2-D array", plots.plot_feature_maps, RAMP),
         refused("maps: got a batch of 2", plots.plot_feature_maps, normal(2, 3, 3, 4)),
-        refused("maps: got 513 pictures, expected at most 512", plots.plot_feature_maps, normal(2, 2, 513)),
         refused("images: got RGB values 2 to 2, expected uint8", plots.overlay, 2 * np.ones((1, 3, 3, 1)), NAN[None]),
         refused("maps: got 1×3×4 from −11, expected 1 of at most 3×4", plots.overlay, COLOUR[None], -RAMP[None]),
         refused("masks: got 1×4×3, expected 1×3×4", plots.paint, COLOUR[None], RAMP.T[None]),
-        refused("masks: got float64 from 0 to 5.5, expected whole", plots.paint, COLOUR[None], RAMP[None] / 2),
         refused("masks: got uint8 from 0 to 220, expected whole", plots.paint, COLOUR[None], BYTES[None]),
-        refused("x: got an array with NaN", plots.plot_lines, NAN[0], {"a": [1, 2, 3]}, **LABELS),
-        refused("lines['a']: got 3 values, expected 2", plots.plot_lines, [1, 2], {"a": [1, 2, 3]}, **LABELS),
         refused("x: got 0, expected more than 0", plots.plot_lines, [0, 1], {"a": [1, 2]}, **LABELS, log="x"),
-        refused("values: got an array with NaN", plots.plot_bars, {"a": float("nan")}, x_label="x"),
         refused("values: got 0, expected more than 0", plots.plot_bars, {"a": 1, "b": 0}, x_label="x", log=True),
         refused("errors: got b, expected a", plots.plot_bars, {"a": 1}, x_label="x", errors={"b": 1}),
         refused("history: got list, expected what fit returns", plots.plot_history, [1, 2]),
-        refused("history: got accuracy, expected what fit returns", plots.plot_history, {"accuracy": [0.5]}),
         refused("history['val_loss']: got 3 values, expected 1 to 2",
                 plots.plot_history, {"loss": [2, 1], "val_loss": [2, 1, 0]}),
-        refused("matrix: got 3×4 from 0, expected counts", plots.plot_confusion, RAMP, list("abc")),
         refused("matrix: got 2×2 from −1, expected counts", plots.plot_confusion, [[1, -1], [0, 2]], list("ab")),
-        refused("class_names: got 3, expected 2", plots.plot_confusion, [[1, 0], [0, 2]], list("abc")),
         refused("layers[0]: got shape (3, 4), expected", plots.plot_network, [("a", (3, 4))]),
         refused("model: got str, expected a functional model", plots.plot_graph, "model"),
-        refused("model: got ReLU, expected", lambda: plots.plot_graph(keras().layers.ReLU())),
         refused("model: got Sequential, expected", lambda: plots.plot_graph(keras().Sequential())),
     ],
 )  # fmt: skip

@@ -617,9 +617,6 @@ def plot_lines(
         Which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
     """
     x = check_array("x", x, (1,))
-    for label, values in lines.items():
-        if len(values) != len(x):
-            raise ValueError(f"lines[{label!r}]: got {len(values)} values, expected {len(x)}, as in x")
     figure, ax = axes(xlabel=x_label, ylabel=y_label, title=title, **{f"{axis}scale": "log" for axis in log})
     for index, (label, values) in enumerate(lines.items()):
         marker = SHAPES[index % len(SHAPES)] if markers else None

@@ -2,9 +2,11 @@
 
 An exact claim that does not hold raises. A bound, or an equality within a tolerance, can miss by luck: its line then
 has ✗ in place of ✓, and the lesson goes on. On other data than the lesson's own, bounds have · and are not judged.
+Below it are the checks of arguments, and the ways to write numbers, that several modules share.
 """
 
 import csv
+import numbers
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +56,8 @@ def at_most(limit: float) -> Bound:
 def judge_bounds(is_own_data: bool, *, lesson: str) -> None:
     """Say whether what follows is measured on the lesson's own data, for which its bounds were set.
 
-    Parameters
-    ----------
-    is_own_data
-        If not, a bound shows · and what the lesson's own data gives, on average over many seeds, and judges nothing.
-    lesson
-        The lesson's number, such as ``"02"``, by which that average is found in data/results/claims.csv.
+    If not, a bound shows · and what the lesson's own data gives, on average over many seeds: the mean that
+    data/results/claims.csv has under the lesson's number, such as ``"02"``.
     """
     global _judges_bounds
     _judges_bounds = bool(is_own_data)
@@ -72,26 +70,12 @@ def judge_bounds(is_own_data: bool, *, lesson: str) -> None:
 def claim(what: str, measured, expected, *, source: str | None = None, rtol: float = 0) -> None:
     """Print one line of the ledger: what was measured, what was claimed of it, and whether that holds.
 
-    Parameters
-    ----------
-    what
-        What is claimed, in a few words.
-    measured
-        What the code found: a number, a string or an array.
-    expected
-        What it has to be, of the same shape, or a bound made by `at_least` or `at_most`.
-    source
-        Where the expected value stands, for example ``"Krizhevsky 2012"``.
-    rtol
-        Largest allowed difference, relative to the largest magnitude in `expected`; 0 asks for equality.
+    `measured` is what the code found, a number, a string or an array; `expected` is of the same shape, or a bound made
+    by `at_least` or `at_most`, and `source` where it stands, for example ``"Krizhevsky 2012"``. `rtol`, 0 to 1, is the
+    largest allowed difference relative to the largest magnitude in `expected`; 0 asks for equality.
 
-    Raises
-    ------
-    AssertionError
-        When an exact claim does not hold, or with a tolerance the shapes differ; the message names both.
-    ValueError
-        When `rtol` is not from 0 up to 1, or there is nothing to compare: no value, or for a bound or a tolerance
-        something that is not a real number.
+    An exact claim that does not hold, or another shape, raises ``AssertionError`` with both. Nothing to compare (no
+    value, or for a bound or a tolerance no real number) raises ``ValueError``.
     """
     if not 0 <= rtol < 1:
         raise ValueError(f"rtol: got {rtol!r}, expected a number from 0 up to 1")
@@ -160,21 +144,16 @@ def _equal(what: str, measured, expected) -> tuple[str, str]:
         raise AssertionError(f"{problem}, of another shape")
     if (found.dtype.kind == "b") != (wanted.dtype.kind == "b"):
         raise AssertionError(f"{problem}: one is True or False, the other is not")
-    wrong = np.asarray(found != wanted)
-    if wrong.any():
-        raise AssertionError(problem + _first(wrong, found, wanted))
+    wrong = np.argwhere(found != wanted)
+    if len(wrong) and wanted.ndim:
+        first = tuple(map(int, wrong[0]))
+        values = f"{_text(found[first], exact=True)} instead of {_text(wanted[first], exact=True)}"
+        problem += f"; {len(wrong):,} of {wanted.size:,} values are wrong, first at {list(first)}: {values}"
+    if len(wrong):
+        raise AssertionError(problem)
     text = _text(expected)
     is_long = wanted.ndim and (wanted.size > MOST_SHOWN or len(what) + len(text) + 2 > WIDTH)
-    return f"equal, {'×'.join(map(str, wanted.shape))}" if is_long else text, "✓"
-
-
-def _first(wrong: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> str:
-    """Name the first wrong value of an array; nothing to add for a single one."""
-    if not wrong.ndim:
-        return ""
-    index = tuple(int(i) for i in np.argwhere(wrong)[0])
-    value, instead = _text(found[index], exact=True), _text(wanted[index], exact=True)
-    return f"; {wrong.sum():,} of {wrong.size:,} values are wrong, first at {list(index)}: {value} instead of {instead}"
+    return f"equal, {size_text(wanted.shape)}" if is_long else text, "✓"
 
 
 def _array(value) -> np.ndarray:
@@ -212,3 +191,46 @@ def _text(value, exact: bool = False) -> str:
     if array.dtype.kind == "f":
         return f"{array.item():,}" if exact else f"{array.item():,.6g}"
     return repr(array.item()) if exact else str(array.item())
+
+
+def check_array(name: str, value, ranks: tuple[int, ...]) -> np.ndarray:
+    """Return `value` as an array of one of these numbers of dimensions, not empty, of finite numbers.
+
+    Raises ``ValueError``, which names the argument, what came and what was expected.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name}: got rows of different lengths, expected a rectangular array") from None
+    if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):  # bfloat16, which NumPy itself does not know
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name}: got {type(value).__name__} of dtype {array.dtype}, expected numbers")
+    if array.ndim not in ranks:
+        wanted = " or ".join(f"{rank}-D" for rank in ranks)
+        raise ValueError(f"{name}: got a {array.ndim}-D array of shape {array.shape}, expected {wanted}")
+    if array.size == 0:
+        raise ValueError(f"{name}: got an empty array of shape {array.shape}, expected at least one value")
+    if not np.isfinite(array).all():
+        what = "NaN" if np.isnan(array).any() else "infinity"
+        raise ValueError(f"{name}: got an array with {what}, expected finite numbers")
+    return array
+
+
+def check_integer(name: str, value, minimum: int) -> int:
+    """Return `value` as an ``int``, or raise ``ValueError`` when it is no integer or below `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise ValueError(f"{name}: got {value!r}, expected an integer of at least {minimum}")
+    return int(value)
+
+
+def size_text(shape: tuple[int, ...]) -> str:
+    """A shape as the texts write it: ``3×4``."""
+    return "×".join(map(str, shape))
+
+
+def number_text(value) -> str:
+    """A number as figures write it: whole where it is whole, else three digits; a true minus sign."""
+    value = float(value) or 0.0  # no negative zero
+    text = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
+    return text.replace("-", "−")

@@ -25,7 +25,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from PIL import Image
 
-from .validation import check_array, check_integer, number_text, size_text
+from .claims import check_array, check_integer, number_text, size_text
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -38,9 +38,7 @@ HIGHLIGHT, TRUTH = PALETTE[4], PALETTE[5]
 SHAPES = "osD^vP*X<>"  # of points; with the palette, the first 70 pairs of colour and shape differ
 DPI, SHOWN_DPI = 150, 90  # of the image, and of the page that shows it
 WIDTH = 9.5  # inches; fits a notebook's column and a slide
-FRAME = 0.022  # inches
 FONT = 9  # points, of the words in a drawing of a network
-MOST_MAPS = 512
 MANY = 16  # pictures; beyond, words sum them up
 MOST_NUMBERS = 100  # of a table that is read out
 # In drawings of networks: colours by kind of layer, kinds by a word in the layer's name, and names as they are written
@@ -59,7 +57,7 @@ _own_style = matplotlib.style.context(
 
 
 class Axes(matplotlib.axes.Axes):
-    """Axes on which what a cell writes has the course's style too, and logarithmic ticks are plain numbers."""
+    """Axes on which what a cell writes has the course's style too."""
 
     text = _own_style(matplotlib.axes.Axes.text)
     annotate = _own_style(matplotlib.axes.Axes.annotate)
@@ -68,27 +66,6 @@ class Axes(matplotlib.axes.Axes):
     @_own_style
     def legend(self, *args, **options):
         return super().legend(*args, **{"loc": "best"} | options)  # where it is said, no slow machine warns of it
-
-    def set_xscale(self, value, **options) -> None:
-        super().set_xscale(value, **options)
-        _number_ticks(self.xaxis)
-
-    def set_yscale(self, value, **options) -> None:
-        super().set_yscale(value, **options)
-        _number_ticks(self.yaxis)
-
-
-def _number_ticks(axis) -> None:
-    """Numbers, not powers of ten, along a logarithmic axis; between powers only where there are few of these."""
-
-    def between(value: float, _) -> str:
-        low, high = sorted(axis.get_view_interval())
-        return number_text(value) if high < 500 * low else ""
-
-    if axis.get_scale() == "log":
-        axis.set_major_formatter(lambda value, _: number_text(value))
-        axis.set_minor_locator(LogLocator(subs=(2, 5)))
-        axis.set_minor_formatter(between)
 
 
 class Figure(matplotlib.figure.Figure):
@@ -122,19 +99,10 @@ class Figure(matplotlib.figure.Figure):
 
 @_own_style
 def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3.6), **labels):
-    """Make a figure to draw on with matplotlib, in the course's colours.
+    """Make a figure to draw on with matplotlib, in the course's colours, `size` inches wide and high.
 
-    Parameters
-    ----------
-    size
-        Width and height in inches; 9.5 fits the page.
-    **labels
-        What ``Axes.set`` takes, for all Axes: ``xlabel``, ``ylabel``, ``title``, ``xscale``, …
-
-    Returns
-    -------
-    tuple
-        The figure, which a cell ends with to show it, and its Axes: one, or an array ``(rows, columns)``.
+    Returned are the figure, which a cell ends with to show it, and its Axes: one, or an array ``(rows, columns)``.
+    `labels` are what ``Axes.set`` takes, for all Axes: ``xlabel``, ``ylabel``, ``title``, ``xscale``, …
     """
     figure = _figure(*size)
     grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": Axes})
@@ -144,7 +112,22 @@ def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3
         ax.set_axisbelow(True)
         ax.tick_params(which="both", color="black", labelcolor="black", grid_color="#b0b0b0", labelsize=10)
         ax.spines[["top", "right"]].set_visible(False)
+        for axis in (ax.xaxis, ax.yaxis):
+            if axis.get_scale() == "log":
+                _number_ticks(axis)
     return figure, grid if grid.size > 1 else grid[0, 0]
+
+
+def _number_ticks(axis) -> None:
+    """Numbers, not powers of ten, along a logarithmic axis; between powers only where there are few of these."""
+
+    def between(value: float, _) -> str:
+        low, high = sorted(axis.get_view_interval())
+        return number_text(value) if high < 500 * low else ""
+
+    axis.set_major_formatter(lambda value, _: number_text(value))
+    axis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axis.set_minor_formatter(between)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -226,12 +209,7 @@ def _points(cloud) -> str:
     if len(places) <= MANY:
         return _labelled(cloud, ", ".join(f"({number_text(x).replace(',', '')}, {number_text(y)})" for x, y in places))
     x, y = places.T
-    text = f"{len(places):,} points, x {_ends(x)}, y {_ends(y)}"
-    return _labelled(cloud, f"{text}, around {number_text(x.mean())} and {number_text(y.mean())}")
-
-
-def _ends(values: np.ndarray) -> str:
-    return f"{number_text(values.min())} to {number_text(values.max())}"
+    return _labelled(cloud, f"{len(places):,} points, x {_range(x)}, y {_range(y)}")
 
 
 @_own_style
@@ -246,19 +224,13 @@ def show_images(
 ) -> Figure:
     """Draw images side by side, each pixel at the same scale.
 
-    Parameters
-    ----------
-    images
-        A batch ``(n, h, w, c)`` or ``(n, h, w)``, or a list of ``(h, w)``, ``(h, w, 1)`` or RGB ``(h, w, 3)``; sizes
-        may differ. uint8 is shown from 0 to 255. Other grey images share one scale from 0, and those with
-        negative values share one that is symmetric around zero. RGB floats have to lie in 0 to 1.
-    titles, row_titles
-        One for each image, and one for each row, written to the left of it.
-    columns
-        Images in a row; by default up to eight.
-    boxes, true_boxes
-        For each image None, ``(top, left, height, width)`` in pixels of a box to frame, or a list of such boxes. What
-        lies outside of the image is cut off. True boxes, those that should have been found, have another colour.
+    `images` are a batch ``(n, h, w, c)`` or ``(n, h, w)``, or a list of ``(h, w)``, ``(h, w, 1)`` or RGB ``(h, w, 3)``,
+    whose sizes may differ. uint8 is shown from 0 to 255. Other grey images share one scale from 0, and those with
+    negative values share one that is symmetric around zero. RGB floats have to lie in 0 to 1.
+
+    There is a title for each image, and one for each row, to the left of it; by default up to eight images in a row.
+    Boxes are for each image None, ``(left, top, right, bottom)`` in pixels, or a list of such; what lies outside of the
+    image is cut off. True boxes, those that should have been found, have another colour.
     """
     if not isinstance(images, (list, tuple)):
         images = np.asarray(images)
@@ -266,14 +238,10 @@ def show_images(
             came = f"shape {images.shape}"
             raise ValueError(f"images: got {came}, expected a list or a batch (n, h, w, c); of one image [image]")
     arrays = _checked_images(images)
-    columns = min(len(arrays), 8) if columns is None else check_integer("columns", columns, 1)
+    columns = min(len(arrays), 8 if columns is None else check_integer("columns", columns, 1))
     _check_length("titles", titles, len(arrays))
     _check_length("row_titles", row_titles, math.ceil(len(arrays) / columns))
-    guesses, truths = _box_lists("boxes", boxes, len(arrays)), _box_lists("true_boxes", true_boxes, len(arrays))
-    frames = [
-        [(box, TRUTH) for box in truth] + [(box, HIGHLIGHT) for box in guess]
-        for truth, guess in zip(truths, guesses, strict=True)
-    ]
+    framed = {"true box": _box_lists("true_boxes", true_boxes, arrays), "box": _box_lists("boxes", boxes, arrays)}
     floats = [array for array in arrays if array.ndim == 2 and array.dtype != np.uint8]
     signed_limit = max((_largest(array) for array in floats if array.min() < 0), default=0)
     grey_limit = max((_largest(array) for array in floats if array.min() >= 0), default=0)
@@ -287,88 +255,56 @@ def show_images(
             tiles.append(_colours(array, SIGNED, -signed_limit, signed_limit))
         else:
             tiles.append(_colours(array, GREY, 0, grey_limit))
-    captions = None
-    valued = [array for array in arrays if not _is_picture(array)]
-    if valued and len(arrays) <= MANY:
-        captions = ["" if _is_picture(array) else _range(array, " … ") for array in arrays]
-    figure = _grid(tiles, columns, titles, captions, frames=frames, row_titles=row_titles)
-    if valued and captions is None:
-        ends = np.array([(array.min(), array.max()) for array in valued])
-        figure.supxlabel(f"values {_range(ends, ' … ')}", fontsize=9, color="#555555")
-    figure.words = _images_in_words(arrays, columns, titles, row_titles, guesses, truths)
+    # Of a picture in decimal numbers, made to be looked at, the values say nothing.
+    valued = [array.ndim == 2 or array.dtype == np.uint8 for array in arrays]
+    captions = [_range(array, " … ") if shown else "" for array, shown in zip(arrays, valued, strict=True)]
+    is_captioned = any(valued) and len(arrays) <= MANY
+    figure = _grid(tiles, columns, titles, captions if is_captioned else None, row_titles, framed)
+    if any(valued) and not is_captioned:
+        everything = np.concatenate([array.ravel() for array, shown in zip(arrays, valued, strict=True) if shown])
+        figure.supxlabel(f"values {_range(everything, ' … ')}", fontsize=9, color="#555555")
+    head = f"{_pictures('image', arrays)}{f', {columns} in a row' if len(arrays) > columns else ''}"
+    rows = f"Rows: {'; '.join(map(str, row_titles))}. " if row_titles is not None else ""
+    figure.words = f"{head}. {rows}{_images_in_words(arrays, columns, titles, framed)}"
     return figure
 
 
-def _images_in_words(arrays, columns, titles, row_titles, boxes, true_boxes) -> str:
-    """A few images one by one, with where their brightness or colour and their boxes are; of many the means."""
-    kinds = dict.fromkeys("grey" if _is_grey(array) else "in colour" for array in arrays)
-    text = f"{_pictures('image', arrays)}, {' and '.join(kinds)}"
-    text += f", {columns} in a row. " if len(arrays) > columns else ". "
-    text += f"Rows: {'; '.join(map(str, row_titles))}. " if row_titles is not None else ""
-    is_framed = any(map(len, [*boxes, *true_boxes]))
-    if len(arrays) > MANY or not (titles is not None or is_framed):
+def _images_in_words(arrays, columns: int, titles, framed: Mapping[str, Sequence]) -> str:
+    """A few images one by one, with where their brightness and their boxes are; of many the mean of each row."""
+    if len(arrays) > MANY:
         counted = [f"{title} ({n})" for title, n in Counter(titles if titles is not None else []).items() if title]
-        text += f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
-        rows = [arrays[start : start + columns] for start in range(0, len(arrays), columns)]
-        parts, whose = (rows, "row") if len(rows) > 1 else ([[array] for array in arrays], "picture")
-        means = ", ".join(number_text(np.mean([array.mean(dtype=float) for array in part])) for part in parts)
-        everything = np.concatenate([array.ravel() for array in arrays])
-        return f"{text}Values {_range(everything)}; mean of each {whose} {means}."
+        names = f"{', '.join(counted[:MANY])}{' and others' * (len(counted) > MANY)}. " if counted else ""
+        rows = [
+            np.concatenate([array.ravel() for array in arrays[i : i + columns]]) for i in range(0, len(arrays), columns)
+        ]
+        return f"{names}Mean of each row: {', '.join(number_text(row.mean(dtype=float)) for row in rows)}."
     parts = []
-    for index, (array, title) in enumerate(
-        zip(arrays, titles if titles is not None else [""] * len(arrays), strict=True)
-    ):
-        place = _colour_place(array) if _is_picture(array) else ""
-        own = [place or f"values {_range_and_mean(array)}, {_middle(array)}"]
-        for name, framed in (("box", boxes[index]), ("true box", true_boxes[index])):
-            own += [f"{name} from row {t:.0f}, column {left:.0f}, {h:.0f}×{w:.0f}" for t, left, h, w in framed]
-        parts.append(f"{title or f'picture {index + 1}'}: {', '.join(own)}")
-    return text + _sentence(parts)
-
-
-def _is_picture(array: np.ndarray) -> bool:
-    """Whether it is RGB in decimal numbers: made to be looked at, with values that say nothing by themselves."""
-    return array.ndim == 3 and array.dtype != np.uint8
-
-
-def _is_grey(array: np.ndarray) -> bool:
-    return array.ndim == 2 or bool((np.ptp(array, axis=-1) < 1e-6).all())
-
-
-def _colour_place(array: np.ndarray) -> str:
-    """Of a grey picture with something in colour laid over it, where that is; of another nothing."""
-    strength = np.ptp(array, axis=-1)
-    if _is_grey(array) or (strength < 1e-6).mean() < 0.1:
-        return ""
-    return f"coloured around {_mean_place(strength)}"
+    for index, array in enumerate(arrays):
+        own = [f"{_range(array)}, mean {_value(array.mean(dtype=float), array)}{_middle(array)}"]
+        for name, lists in framed.items():
+            own += [f"{name} {' '.join(f'{edge:.0f}' for edge in box)}" for box in lists[index]]
+        parts.append(f"{(titles is not None and titles[index]) or f'picture {index + 1}'}: {', '.join(own)}")
+    return _sentence(parts)
 
 
 def _middle(array: np.ndarray) -> str:
-    """Where the middle of a picture's brightness is, by which a turned or moved one differs."""
-    weights = np.abs(array.astype(float)).reshape(*array.shape[:2], -1).mean(axis=-1)
-    return f"its middle at {_mean_place(weights)}" if weights.any() else "all 0"
-
-
-def _mean_place(weights: np.ndarray) -> str:
+    """Where the middle of a picture's brightness is, or of what is laid over a grey one in colour."""
+    weights = np.abs(array.astype(float)).reshape(*array.shape[:2], -1)
+    colour = np.ptp(weights, axis=-1)
+    is_laid_over = array.dtype != np.uint8 and colour.any() and (colour < 1e-6).mean() > 0.1
+    weights = colour if is_laid_over else weights.mean(axis=-1)
+    if not weights.any():
+        return ""
     row, column = (np.average(place, weights=weights) for place in np.indices(weights.shape))
-    return f"row {row:.1f}, column {column:.1f}"
+    return f", middle at row {row:.1f}, column {column:.1f}"
 
 
 def overlay(images, maps) -> np.ndarray:
     """Lay a heat map over each image, which turns grey.
 
-    Parameters
-    ----------
-    images
-        A batch ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1.
-    maps
-        ``(n, rows, columns)``, not negative, no larger than the images, and enlarged bilinearly to their size. Each is
-        scaled so that its own largest value is the hottest, yellow; where it is 0, the image is left grey.
-
-    Returns
-    -------
-    numpy.ndarray
-        RGB ``(n, h, w, 3)``, floats from 0 to 1, to be handed to `show_images`.
+    `images` are ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1; `maps` ``(n, rows, columns)``, not
+    negative and no larger. They are enlarged bilinearly, each scaled so that its own largest value is the hottest,
+    yellow; where it is 0, the image is left grey. Returns RGB ``(n, h, w, 3)``, floats from 0 to 1, for `show_images`.
     """
     grey, maps = _grey(images), check_array("maps", maps, (3,))
     count, height, width = grey.shape
@@ -382,25 +318,16 @@ def overlay(images, maps) -> np.ndarray:
 
 
 def paint(images, masks) -> np.ndarray:
-    """Tint each pixel of the images by its class.
+    """Tint each pixel of the images, which turn grey, by its class; class 0 stays grey.
 
-    Parameters
-    ----------
-    images
-        A batch ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1. They turn grey.
-    masks
-        ``(n, h, w)``, whole numbers from 0 to 14. Class 0 stays grey.
-
-    Returns
-    -------
-    numpy.ndarray
-        RGB ``(n, h, w, 3)``, floats from 0 to 1, to be handed to `show_images`.
+    `images` are ``(n, h, w, 3)`` or ``(n, h, w, 1)``, uint8 or floats from 0 to 1; `masks` ``(n, h, w)``, whole numbers
+    from 0 to 14. Returns RGB ``(n, h, w, 3)``, floats from 0 to 1, for `show_images`.
     """
     grey, masks = _grey(images), check_array("masks", masks, (3,))
     if masks.shape != grey.shape:
         raise ValueError(f"masks: got {size_text(masks.shape)}, expected {size_text(grey.shape)}, as the images")
     if masks.dtype.kind not in "biu" or not 0 <= masks.min() <= masks.max() < len(CLASS_COLOURS):
-        came = f"{masks.dtype} from {_ends(masks)}"
+        came = f"{masks.dtype} from {_range(masks)}"
         raise ValueError(f"masks: got {came}, expected whole numbers from 0 to {len(CLASS_COLOURS) - 1}")
     return _tinted(grey, CLASS_COLOURS[masks.astype(int)], 0.7 * (masks > 0))
 
@@ -408,10 +335,9 @@ def paint(images, masks) -> np.ndarray:
 def _grey(images) -> np.ndarray:
     """The luminance of a batch, ``(n, h, w)``, floats from 0 to 1."""
     images = check_array("images", images, (4,))
-    channels = images.shape[-1]
-    if channels not in (1, 3):
-        raise ValueError(f"images: got {channels} channels, expected 1 or 3")
-    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if channels == 3 else (1,))
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(f"images: got {images.shape[-1]} channels, expected 1 or 3")
+    return _rgb("images", images) @ ((0.299, 0.587, 0.114) if images.shape[-1] == 3 else (1,))
 
 
 def _tinted(grey: np.ndarray, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
@@ -424,14 +350,8 @@ def show_pixels(
 ) -> Figure:
     """Draw a small image, or several side by side on one scale of colours, with the numbers written in.
 
-    Parameters
-    ----------
-    images
-        An image ``(h, w)`` or ``(h, w, 1)``, or a list of them; at most 32 rows, and 32 columns in all.
-    titles
-        One for each image.
-    highlight
-        ``(row, column, height, width)`` of a window of the first image to frame.
+    `images` are one ``(h, w)`` or ``(h, w, 1)``, or a list of them, at most 32 rows, and 32 columns in all; `highlight`
+    is ``(row, column, height, width)`` of a window of the first image to frame.
     """
     arrays = _checked_images(images if isinstance(images, (list, tuple)) else [images])
     width, height = sum(array.shape[1] for array in arrays), max(map(len, arrays))
@@ -449,12 +369,8 @@ def show_pixels(
 def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
     """Draw input, kernel and output side by side; small ones with their numbers.
 
-    Parameters
-    ----------
-    x, kernel, y
-        Input (padded already, if it is), kernel and output, each ``(h, w)``.
-    at
-        ``(row, column)`` of an output value; it and the window that it came from, with stride 1, are framed.
+    Each is ``(h, w)``, the input padded already, if it is. The output value `at` this row and column is framed, and the
+    window that it came from, with stride 1.
     """
     panels = [check_array(name, value, (2,)) for name, value in (("x", x), ("kernel", kernel), ("y", y))]
     x, kernel, y = panels
@@ -473,7 +389,7 @@ def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
         ax.imshow(_colours(panels[index], *scales[index]), interpolation="nearest")
         ax.set_title(f"{titles[index]}\n{_range(panels[index], ' … ')}", fontsize=9)
         ax.axis("off")
-    figure.words = _pixels_in_words(panels, titles, [None] * 3)
+    figure.words = _pixels_in_words(panels, titles)
     return figure
 
 
@@ -491,15 +407,14 @@ def _number_panels(arrays, scales: Sequence[tuple], titles: Sequence[str] | None
             ax.set_title(titles[index], fontsize=10)
         if frames[index] is not None:
             row, column, rows, columns = frames[index]
-            corner = (column - 0.5, row - 0.5)
-            ax.add_patch(Rectangle(corner, columns, rows, fill=False, color=HIGHLIGHT, linewidth=3, clip_on=False))
+            _draw_frame(ax, (column - 0.5, row - 0.5), columns, rows, HIGHLIGHT, 3)
     figure.words = _pixels_in_words(arrays, titles, frames)
     return figure
 
 
-def _pixels_in_words(arrays, titles, frames) -> str:
+def _pixels_in_words(arrays, titles, frames: Sequence | None = None) -> str:
     parts = []
-    for index, (array, frame) in enumerate(zip(arrays, frames, strict=True)):
+    for index, (array, frame) in enumerate(zip(arrays, frames or [None] * len(arrays), strict=True)):
         name = titles[index] if titles is not None else _pictures("image", [array])
         framed = "" if frame is None else ", framed from row {}, column {}, {}×{}".format(*frame)
         parts.append(f"{name}: {_numbers(array)}{framed}")
@@ -521,17 +436,16 @@ def _draw_table(ax, colours: np.ndarray, texts: Sequence[Sequence[str]], cell: f
     ax.tick_params(which="both", length=0)
 
 
+def _draw_frame(ax, corner: tuple[float, float], width: float, height: float, colour: str, line: float) -> None:
+    ax.add_patch(Rectangle(corner, width, height, fill=False, color=colour, linewidth=line, clip_on=False))
+
+
 @_own_style
 def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     """Draw the filters of a convolution, white at zero, all on one scale.
 
-    Parameters
-    ----------
-    kernel
-        ``(h, w)``, ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer.
-        With several input channels, up to 32, each has a row and each filter a column. At most 512 pictures.
-    titles
-        One for each picture.
+    `kernel` is ``(h, w)``, ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer.
+    With several input channels, up to 32, each has a row and each filter a column. There is a title for each picture.
     """
     if hasattr(kernel, "get_weights"):
         if not kernel.get_weights():
@@ -540,9 +454,8 @@ def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     array = check_array("kernel", kernel, (2, 3, 4))
     height, width, inputs, filters = (*array.shape[:2], *(1, 1, *array.shape[2:])[-2:])
     array = array.reshape(height, width, inputs, filters)
-    _check_count("kernel", inputs * filters)
-    _check_length("titles", titles, inputs * filters)
     maps = array.transpose(2, 3, 0, 1).reshape(inputs * filters, height, width)
+    _check_length("titles", titles, len(maps))
     scale = (SIGNED, -_largest(array), _largest(array))
     is_table = inputs > 1 and max(inputs, filters) <= 32
     figure = _grid(_colours(maps, *scale), filters if is_table else _columns(len(maps)), titles)
@@ -551,46 +464,41 @@ def plot_filters(kernel, *, titles: Sequence[str] | None = None) -> Figure:
     text += f" for each of {inputs} inputs" if inputs > 1 else ""
     if array.size > MOST_NUMBERS:
         strongest = np.abs(array).sum(axis=(0, 1, 2)).argmax()
-        figure.words = f"{text}: {_range_and_mean(array)}; filter {strongest} is the strongest."
+        figure.words = f"{text}: {_numbers(array)}; filter {strongest} is the strongest."
     else:
-        named = (f"{titles[i] if titles is not None else i}: {_numbers(map_)}" for i, map_ in enumerate(maps))
-        figure.words = f"{text}. {_sentence(named)}"
+        names = titles if titles is not None else range(len(maps))
+        figure.words = f"{text}. {_sentence(f'{name}: {_numbers(one)}' for name, one in zip(names, maps, strict=True))}"
     return figure
 
 
 @_own_style
 def plot_feature_maps(maps, *, titles: Sequence[str] | None = None) -> Figure:
-    """Draw the feature maps of one image on one scale; those that are all 0, and other constant ones, are marked.
+    """Draw the feature maps of one image on one scale; those that are all 0 are marked.
 
-    Parameters
-    ----------
-    maps
-        ``(h, w, channels)`` or a batch of one, ``(1, h, w, channels)``; 1 to 512 channels.
-    titles
-        One for each map; by default its index, beyond 32 maps at the start of each row.
+    `maps` are ``(h, w, channels)`` or a batch of one, ``(1, h, w, channels)``. The title of a map is by default its
+    index, beyond 32 maps at the start of each row.
     """
     array = check_array("maps", maps, (3, 4))
     if array.ndim == 4:
         if len(array) != 1:
             raise ValueError(f"maps: got a batch of {len(array)}, expected the maps of one image, maps[:1]")
         array = array[0]
-    count = array.shape[-1]
-    _check_count("maps", count)
+    separate = np.moveaxis(array, -1, 0)
+    count, columns, scale = len(separate), _columns(len(separate)), _scale(array, SEQUENTIAL)
     _check_length("titles", titles, count)
-    scale, separate, columns = _scale(array, SEQUENTIAL), np.moveaxis(array, -1, 0), _columns(count)
-    lowest, highest = separate.min(axis=(1, 2)), separate.max(axis=(1, 2))
-    marks = ["" if low < high else "constant" if high else "all 0" for low, high in zip(lowest, highest, strict=True)]
+    names = [str(title) for title in titles] if titles is not None else [str(index) for index in range(count)]
+    is_dead = ~separate.any(axis=(1, 2))
     # Beyond 32 maps only those that start a row: every text takes as long to draw as many maps.
-    shown = titles if titles is not None else [str(i) if count <= 32 or i % columns == 0 else "" for i in range(count)]
-    figure = _grid(_colours(separate, *scale), columns, shown, marks=marks)
+    shown = [name if titles is not None or count <= 32 or i % columns == 0 else "" for i, name in enumerate(names)]
+    marked = [f"{name}: all 0" if name else "all 0" for name in shown]
+    figure = _grid(_colours(separate, *scale), columns, np.where(is_dead, marked, shown))
     _colourbar(figure, *scale)
-    names = titles if titles is not None else range(count)
-    text = f"{_pictures('feature map', separate)}, values {_range(array)}, {sum(map(bool, marks))} of them constant. "
+    text = f"{_pictures('feature map', separate)}, values {_range(array)}, {is_dead.sum()} of them all 0. "
     if count > MANY:
-        strongest = [str(names[index]) for index in np.argsort(-separate.mean(axis=(1, 2)))[:3]]
+        strongest = [names[index] for index in np.argsort(-separate.mean(axis=(1, 2)))[:3]]
         figure.words = f"{text}On average the strongest are {', '.join(strongest)}."
     else:
-        figure.words = text + _sentence(f"{name}: {_range(map_)}" for name, map_ in zip(names, separate, strict=True))
+        figure.words = text + _sentence(f"{name}: {_range(one)}" for name, one in zip(names, separate, strict=True))
     return figure
 
 
@@ -605,16 +513,9 @@ def plot_lines(
     log: str = "",
     markers: bool = True,
 ) -> Figure:
-    """Draw curves over a common `x`, each labelled.
+    """Draw curves, values by label, over a common `x` with one number for each value; NaN leaves a gap.
 
-    Parameters
-    ----------
-    x
-        The common positions, one number for each value of a curve.
-    lines
-        Values by label; NaN leaves a gap.
-    log
-        Which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
+    `log` says which axes are logarithmic: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
     """
     x = check_array("x", x, (1,))
     figure, ax = axes(xlabel=x_label, ylabel=y_label, title=title, **{f"{axis}scale": "log" for axis in log})
@@ -622,7 +523,6 @@ def plot_lines(
         marker = SHAPES[index % len(SHAPES)] if markers else None
         ax.plot(x, values, marker=marker, markersize=5, label=label)
     if "x" in log:
-        _check_positive("x", x)
         ax.set_xticks(x, labels=list(map(number_text, x)))
         ax.set_xticks([], minor=True)
     elif np.array_equal(x, np.rint(x)):  # epochs or steps: nothing lies between two
@@ -638,23 +538,19 @@ def plot_bars(
 ) -> Figure:
     """Draw labelled horizontal bars, first on top, each with its number; points where the axis is logarithmic.
 
-    Parameters
-    ----------
-    values
-        Lengths by label.
-    errors
-        By label, half the length of an error bar.
+    `values` are lengths by label, `errors` half the lengths of the error bars.
     """
     lengths = check_array("values", list(values.values()), (1,)).tolist()
     if errors is not None and list(errors) != list(values):
         raise ValueError(f"errors: got {', '.join(errors)}, expected {', '.join(values)}, as in values")
+    if log and min(lengths) <= 0:
+        raise ValueError(f"values: got {number_text(min(lengths))}, expected more than 0 on a logarithmic axis")
     spread = None if errors is None else list(errors.values())
     rows, numbers = range(len(values)), list(map(number_text, lengths))
     size = (WIDTH * 0.75, 0.42 * len(values) + 0.9)
     figure, ax = axes(size=size, xlabel=x_label, xscale="log" if log else "linear")
     ax.set_yticks(rows, labels=list(map(str, values)))
     if log:  # without a zero, lengths would mean nothing
-        _check_positive("values", lengths)
         ax.errorbar(lengths, rows, xerr=spread, fmt="o", ecolor=PALETTE[4], capsize=3)
         for row, length, number in zip(rows, lengths, numbers, strict=True):
             ax.annotate(number, (length, row), xytext=(8, 0), textcoords="offset points", va="center")
@@ -675,41 +571,41 @@ def plot_bars(
 def plot_history(history) -> Figure:
     """Draw the loss and the first metric over the epochs, and mark the epoch of the lowest validation loss.
 
-    Parameters
-    ----------
-    history
-        What ``fit`` returns, or its ``.history``: values by name. Fewer values than epochs, as of validation every
-        second epoch, are drawn at every second, third, …
+    `history` is what ``fit`` returns, or its ``.history``: values by name. Fewer values than epochs, as of validation
+    every second epoch, are drawn at every second, third, …
     """
     record = getattr(history, "history", history)
     if not isinstance(record, Mapping) or not len(record.get("loss", ())):
         came = ", ".join(record) or "nothing" if isinstance(record, Mapping) else type(record).__name__
         raise ValueError(f"history: got {came}, expected what fit returns, or its .history, with at least one epoch")
     epochs = len(record["loss"])
-    curves, places = {}, {}
-    for name, values in record.items():
-        if np.ndim(values) == 1:  # not a metric that is an array an epoch
-            if not 1 <= len(values) <= epochs:
-                raise ValueError(f"history[{name!r}]: got {len(values)} values, expected 1 to {epochs}")
-            values = np.array(values, float)
-            curves[name] = np.where(np.isfinite(values), values, np.nan)
-            places[name] = epochs // len(values) * np.arange(1, len(values) + 1)
+    # Not a metric that is an array an epoch
+    curves = {name: np.array(values, float) for name, values in record.items() if np.ndim(values) == 1}
+    for name, values in curves.items():
+        if not 1 <= len(values) <= epochs:
+            raise ValueError(f"history[{name!r}]: got {len(values)} values, expected 1 to {epochs}")
     metrics = [name for name in curves if not re.match(r"val_|.*loss$|learning_rate$|lr$", name)]
     shown = ["loss", *metrics[:1]]
-    watched = curves.get("val_loss", np.array([np.nan]))
-    best = None if np.isnan(watched).all() else places["val_loss"][np.nanargmin(watched)]
     figure, grid = axes(1, len(shown), size=(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4), xlabel="epoch")
     marker = "o" if epochs <= 30 else None  # few epochs: a point without neighbours makes no line
+
+    def places(values: np.ndarray) -> np.ndarray:
+        return epochs // len(values) * np.arange(1, len(values) + 1)
+
+    watched = curves.get("val_loss", np.array([np.nan]))
+    best = None
+    if np.isfinite(watched).any():
+        lowest = np.where(np.isfinite(watched), watched, np.inf).argmin()
+        best = places(watched)[lowest]
+        figure.suptitle(f"best epoch {best}, validation loss {number_text(watched[lowest])}", fontsize=11)
     for ax, name in zip(np.ravel(grid), shown, strict=True):
         for label, key in (("training", name), ("validation", f"val_{name}")):
             if key in curves:
-                ax.plot(places[key], curves[key], marker=marker, markersize=4, label=label)
+                ax.plot(places(curves[key]), curves[key], marker=marker, markersize=4, label=label)
         if best is not None:
             ax.axvline(best, color="#555555", linestyle="--", linewidth=1.2, zorder=0, label="best epoch")
         ax.set(ylabel="accuracy" if "acc" in name else name.replace("_", " "), xlim=(0.5, epochs + 0.5))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if best is not None:
-        figure.suptitle(f"best epoch {best}, validation loss {number_text(np.nanmin(watched))}", fontsize=11)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)  # below: it hides no curve
     return figure
@@ -719,13 +615,8 @@ def plot_history(history) -> Figure:
 def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     """Draw which class was called what: each count in its cell, the errors coloured by their share of the row.
 
-    Parameters
-    ----------
-    matrix
-        Counts ``(classes, classes)``, a row for each true class and a column for each predicted one. Beyond 20 classes
-        only the colours are drawn.
-    class_names
-        One for each class.
+    `matrix` has counts ``(classes, classes)``, a row for each true class and a column for each predicted one. Beyond 20
+    classes only the colours are drawn.
     """
     matrix = check_array("matrix", matrix, (2,))
     count = len(matrix)
@@ -766,14 +657,10 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
 def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str = "") -> Figure:
     """Draw a network as a row of boxes, one for each layer's output, on one scale for all networks.
 
+    `layers` are ``(label, shape)`` from the input to the output, shapes ``(height, width, channels)`` or ``(units,)``.
     A box is as high and deep as the square root of its map's height and width, and as wide as that of the number of
-    channels; the bar of a dense layer is as high as the logarithm of its units.
-
-    Parameters
-    ----------
-    layers
-        ``(label, shape)`` from the input to the output, each shape ``(height, width, channels)`` or ``(units,)``. The
-        first is grey, and those with "pool" in the label have a colour of their own.
+    channels; the bar of a dense layer is as high as the logarithm of its units. The first is grey, and those with
+    "pool" in the label have a colour of their own.
     """
     for index, (_, shape) in enumerate(layers):
         if len(shape) not in (1, 3):
@@ -816,12 +703,8 @@ def _box_size(shape: Sequence[int]) -> tuple[float, float, float]:
 def plot_graph(model, title: str = "") -> Figure:
     """Draw the layers of a small Keras model as boxes in columns, with an arrow for each connection.
 
-    Below a box is the shape of its output where it differs from that of its input.
-
-    Parameters
-    ----------
-    model
-        A functional model, or a Sequential one whose input is known. A model inside it is one box.
+    `model` is a functional model, or a Sequential one whose input is known; a model inside it is one box. Below a box
+    is the shape of its output where it differs from that of its input.
     """
     nodes = _nodes(model)
     parents = [[nodes.index(parent) for parent in dict.fromkeys(node.parent_nodes)] for node in nodes]
@@ -966,15 +849,13 @@ def _grid(
     columns: int,
     titles: Sequence[str] | None,
     captions: Sequence[str] | None = None,
-    marks: Sequence[str] | None = None,
-    frames: Sequence[Sequence[tuple]] | None = None,
     row_titles: Sequence[str] | None = None,
+    framed: Mapping[str, Sequence] | None = None,
 ) -> Figure:
-    """Compose RGB tiles into one picture and draw it once; texts go above, below, beside and onto the tiles.
+    """Compose RGB tiles into one picture and draw it once, which hundreds of small Axes would make slow.
 
-    Hundreds of small Axes would be slow.
+    Titles stand above the tiles, captions below, titles of rows beside; `framed` are lists of boxes for each tile.
     """
-    columns = min(columns, len(tiles))
     beside = _widest(row_titles, FONT) + 0.1 if row_titles is not None else 0
     rows = math.ceil(len(tiles) / columns)
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
@@ -987,28 +868,15 @@ def _grid(
     gap = 0.1 * tile_width
     above = 13 / 72 if titles is not None else gap / 2  # of the largest font, whatever a network wrote
     below = (caption_font + 4) / 72 if captions else gap / 2
-    # Small tiles are enlarged by a whole factor, so that gaps and frames come out as thin as they should.
+    # Small tiles are enlarged by a whole factor, so that the gaps come out as thin as they should.
     factor = max(1, math.ceil(70 * tile_width / width))
     pixel = tile_width / (width * factor)
     top, bottom, side = (max(2, math.ceil(inches / pixel)) for inches in (above, below, gap))
     step_y, step_x = height * factor + top + bottom, width * factor + side
     indent = math.ceil(beside / pixel)
     canvas = np.ones((rows * step_y, indent + columns * step_x, 3), dtype=np.float32)
-    places = []
-    for index, tile in enumerate(tiles):
-        tile = tile.repeat(factor, axis=0).repeat(factor, axis=1)
-        y = index // columns * step_y + top + (height * factor - tile.shape[0]) // 2
-        x = indent + index % columns * step_x + side // 2 + (width * factor - tile.shape[1]) // 2
-        canvas[y - 1 : y + tile.shape[0] + 1, x - 1 : x + tile.shape[1] + 1] = 0.7  # a thin frame
-        for box, colour in frames[index] if frames else ():
-            _frame(tile, [factor * edge for edge in box], math.ceil(FRAME / pixel), colour)
-        canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-        places.append((x + (tile.shape[1] - 1) / 2, y, y + tile.shape[0]))
-
     figure = _figure(max(canvas.shape[1] * pixel + 0.15, 1.2), canvas.shape[0] * pixel + 0.1)
     ax = figure.add_subplot()
-    ax.imshow(canvas, interpolation="nearest", aspect="equal")
-    ax.axis("off")
 
     def write(x: float, y: float, text: str, **look) -> None:
         # The gaps were made for the texts; laying them out again takes half of the time.
@@ -1017,27 +885,26 @@ def _grid(
     for row, text in enumerate(row_titles if row_titles is not None else ()):
         middle = row * step_y + top + height * factor / 2
         write(math.ceil((beside - 0.06) / pixel), middle, text, ha="right", va="center", fontsize=FONT)
-    for index, (centre, upper, lower) in enumerate(places):
+    for index, tile in enumerate(tiles):
+        tile = tile.repeat(factor, axis=0).repeat(factor, axis=1)
+        high, wide = tile.shape[:2]
+        y = index // columns * step_y + top + (height * factor - high) // 2
+        x = indent + index % columns * step_x + side // 2 + (width * factor - wide) // 2
+        canvas[y - 1 : y + high + 1, x - 1 : x + wide + 1] = 0.7  # a thin edge
+        canvas[y : y + high, x : x + wide] = tile
+        for what, colour in (("true box", TRUTH), ("box", HIGHLIGHT)):
+            for box in framed[what][index] if framed else ():
+                edges = np.clip(np.multiply(factor, box), 0, [wide, high, wide, high])
+                corner = (x + edges[0] - 0.5, y + edges[1] - 0.5)
+                _draw_frame(ax, corner, edges[2] - edges[0], edges[3] - edges[1], colour, 1.6)
         if titles is not None and titles[index]:
-            write(centre, upper - top * 0.15, titles[index], va="bottom", fontsize=font)
+            write(x + (wide - 1) / 2, y - top * 0.15, titles[index], va="bottom", fontsize=font)
         if captions:
-            write(centre, lower + bottom * 0.1, captions[index], va="top", fontsize=caption_font, color="#555555")
-        if marks and marks[index]:
-            edged = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[1]}
-            mark_font = max(4, min(9, 12 * tile_width))
-            write(centre, (upper + lower) / 2, marks[index], va="center", fontsize=mark_font, bbox=edged)
+            look = {"va": "top", "fontsize": caption_font, "color": "#555555"}
+            write(x + (wide - 1) / 2, y + high + bottom * 0.1, captions[index], **look)
+    ax.imshow(canvas, interpolation="nearest", aspect="equal")
+    ax.axis("off")
     return figure
-
-
-def _frame(tile: np.ndarray, box: Sequence[float], thickness: int, colour: str) -> None:
-    """Draw the inner edge of a box ``(top, left, height, width)`` onto a tile; all in its pixels."""
-    top, left, height, width = box
-    high, wide = tile.shape[:2]
-    edges = np.clip(np.rint([top, top + height, left, left + width]), 0, [high, high, wide, wide])
-    top, bottom, left, right = edges.astype(int)
-    inside = tile[top:bottom, left:right]
-    for edge in (np.s_[:thickness], np.s_[-thickness:], np.s_[:, :thickness], np.s_[:, -thickness:]):
-        inside[edge] = to_rgb(colour)
 
 
 def _colourbar(figure: Figure, colour_map: str, low: float, high: float) -> None:
@@ -1067,18 +934,17 @@ def _checked_images(images) -> list[np.ndarray]:
     return arrays
 
 
-def _box_lists(name: str, boxes: Sequence | None, count: int) -> list[list]:
+def _box_lists(name: str, boxes: Sequence | None, images: Sequence) -> list[list]:
     """A list of boxes for each image."""
     if boxes is None:
-        return [[]] * count
-    _check_length(name, boxes, count)
+        return [[]] * len(images)
+    _check_length(name, boxes, len(images))
     lists = []
     for index, entry in enumerate(boxes):
         own = np.zeros((0, 4)) if entry is None or not len(entry) else np.atleast_2d(np.asarray(entry, float))
-        if own.shape[1:] != (4,) or not np.isfinite(own).all() or (own[:, 2:] <= 0).any():
-            raise ValueError(
-                f"{name}[{index}]: got {entry}, expected (top, left, height, width) with an area, or a list"
-            )
+        if own.shape[1:] != (4,) or not np.isfinite(own).all() or (own[:, 2:] < own[:, :2]).any():
+            came = f"{name}[{index}]: got {entry}"
+            raise ValueError(f"{came}, expected (left, top, right, bottom), right and bottom the larger, or a list")
         lists.append(own.tolist())
     return lists
 
@@ -1087,23 +953,13 @@ def _check_window(name: str, window: Sequence[int], array: np.ndarray) -> None:
     row, column, height, width = window
     fits = row + height <= array.shape[0] and column + width <= array.shape[1]
     if not fits or min(row, column) < 0 or min(height, width) < 1:
-        raise ValueError(f"{name}: got the window (row, column, height, width) {tuple(window)}, which leaves the "
-                         f"image of {size_text(array.shape)}")  # fmt: skip
-
-
-def _check_count(name: str, count: int) -> None:
-    if count > MOST_MAPS:
-        raise ValueError(f"{name}: got {count} pictures, expected at most {MOST_MAPS}")
+        came = f"{name}: got the window (row, column, height, width) {tuple(window)}"
+        raise ValueError(f"{came}, which leaves the image of {size_text(array.shape)}")
 
 
 def _check_length(name: str, values: Sequence | None, expected: int) -> None:
     if values is not None and len(values) != expected:
         raise ValueError(f"{name}: got {len(values)}, expected {expected}")
-
-
-def _check_positive(name: str, values) -> None:
-    if min(values) <= 0:
-        raise ValueError(f"{name}: got {number_text(min(values))}, expected more than 0 on a logarithmic axis")
 
 
 def _rgb(name: str, array: np.ndarray) -> np.ndarray:
@@ -1158,12 +1014,8 @@ def _range(array: np.ndarray, between: str = " to ") -> str:
     return f"{_value(array.min(), array)}{between}{_value(array.max(), array)}"
 
 
-def _range_and_mean(array: np.ndarray) -> str:
-    return f"{_range(array)}, mean {_value(array.mean(dtype=float), array)}"
-
-
 def _numbers(array: np.ndarray) -> str:
     """Row by row; of a large array the range and the mean."""
     if array.size > MOST_NUMBERS:
-        return f"values {_range_and_mean(array)}"
+        return f"{_range(array)}, mean {_value(array.mean(dtype=float), array)}"
     return " / ".join(" ".join(map(number_text, row)) for row in array)

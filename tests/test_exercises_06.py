@@ -365,15 +365,15 @@ WRONG = {
         "This is its transpose": lambda kernel, stride, n: transposed_matrix(kernel, stride, n).T,
         "turned around": lambda kernel, stride, n: transposed_matrix(kernel[::-1], stride, n),
         "one row below the one before": lambda kernel, stride, n: transposed_matrix(kernel, 1, n),
-        "distance of a stride of 1": lambda kernel, stride, n: (
-            np.concatenate([transposed_matrix(kernel, 1, n), np.zeros(((stride - 1) * (n - 1), n))])
+        "distance of a stride of 1": lambda kernel, stride, n: np.concatenate(
+            [transposed_matrix(kernel, 1, n), np.zeros(((stride - 1) * (n - 1), n))]
         ),
         "side by side": lambda kernel, stride, n: np.kron(np.eye(n), kernel[:, None]),
         "have changed places": lambda kernel, stride, n: transposed_matrix(kernel, n, stride),
         "one row too late": lambda kernel, stride, n: np.pad(transposed_matrix(kernel, stride, n), [(1, 0), (0, 0)]),
         "The ends are cut off": lambda kernel, stride, n: transposed_matrix(kernel, stride, n)[: stride * n],
-        "The last rows are zeros": lambda kernel, stride, n: (
-            np.pad(transposed_matrix(kernel, stride, n), [(0, stride - 1), (0, 0)])
+        "The last rows are zeros": lambda kernel, stride, n: np.pad(
+            transposed_matrix(kernel, stride, n), [(0, stride - 1), (0, 0)]
         ),
         "for values of 1": lambda kernel, stride, n: transposed_matrix(kernel, stride, n) @ np.ones(n),
         "cut to integers": lambda kernel, stride, n: transposed_matrix(kernel.astype(int), stride, n),

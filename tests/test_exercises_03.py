@@ -83,20 +83,20 @@ def standardise_by_keras(x_train, x_test):
     return layer(x_train), layer(x_test)
 
 
-def flip_boxes(boxes):
+def flip_boxes(boxes, width):
     flipped = boxes.copy()
-    flipped[:, 0] = 1 - boxes[:, 0] - boxes[:, 2]
+    flipped[:, 0], flipped[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
     return flipped
 
 
-def flip_boxes_in_a_loop(boxes):
-    return [(1 - (left + width), top, width, height) for left, top, width, height in boxes]
+def flip_boxes_in_a_loop(boxes, width):
+    return [(width - right, top, width - left, bottom) for left, top, right, bottom in boxes]
 
 
-def flip_boxes_by_a_matrix(boxes):
-    matrix = np.eye(4, dtype=np.float32)
-    matrix[[0, 2], 0] = -1
-    return boxes.astype(np.float32) @ matrix + [1, 0, 0, 0]
+def flip_boxes_by_a_matrix(boxes, width):
+    matrix = np.eye(4)
+    matrix[[0, 2]] = -matrix[[2, 0]]
+    return boxes @ matrix + [width, 0, width, 0]
 
 
 def class_weights(labels, classes):
@@ -361,17 +361,17 @@ def standardise_all_but_the_same(x_train, x_test):
 
 
 def boxes_of(make):
-    return lambda boxes: np.stack(make(*boxes.T), axis=1)
+    return lambda boxes, width: np.stack(make(width, *boxes.T), axis=1)
 
 
-def flip_boxes_in_place(boxes):
-    boxes[:, 0] = 1 - boxes[:, 0] - boxes[:, 2]
+def flip_boxes_in_place(boxes, width):
+    boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
     return boxes
 
 
-def flip_the_first_row(boxes):
+def flip_the_first_row(boxes, width):
     flipped = boxes.copy()
-    flipped[0] = 1 - boxes[0] - boxes[2]
+    flipped[0], flipped[2] = width - boxes[2], width - boxes[0]
     return flipped
 
 
@@ -598,49 +598,33 @@ WRONG = {
         "is the return missing?": lambda **c: print(end=""),
     },
     "flip_boxes": {
-        "The boxes are unchanged": lambda boxes: boxes,
-        "1 − left is where the left edge goes": boxes_of(
-            lambda left, top, width, height: (1 - left, top, width, height)
-        ),
-        "You mirror top and bottom: ": boxes_of(
-            lambda left, top, width, height: (left, 1 - top - height, width, height)
-        ),
+        "The boxes are unchanged": lambda boxes, width: boxes,
+        "Left is now beyond right": boxes_of(lambda w, left, top, right, bottom: (w - left, top, w - right, bottom)),
+        "have changed places, but not been mirrored": lambda boxes, width: boxes[:, [2, 1, 0, 3]],
+        "You mirror top and bottom: ": boxes_of(lambda w, left, top, right, bottom: (left, w - bottom, right, w - top)),
         "You mirror top and bottom as well": boxes_of(
-            lambda left, top, width, height: (1 - left - width, 1 - top - height, width, height)
+            lambda w, left, top, right, bottom: (w - right, w - bottom, w - left, w - top)
         ),
-        "The width is negative": boxes_of(lambda left, top, width, height: (1 - left, top, -width, height)),
-        "you take it for the right edge": boxes_of(lambda left, top, right, bottom: (1 - right, top, 1 - left, bottom)),
-        "You return the right and the bottom edge": boxes_of(
-            lambda left, top, width, height: (1 - left - width, top, 1 - left, top + height)
+        "All four columns": lambda boxes, width: width - boxes,
+        "Only the left edge": boxes_of(lambda w, left, top, right, bottom: (w - right, top, right, bottom)),
+        "Only the right edge": boxes_of(lambda w, left, top, right, bottom: (left, top, w - left, bottom)),
+        "you take it for the width": boxes_of(lambda w, left, top, wide, bottom: (w - left - wide, top, wide, bottom)),
+        "the box's width in place": boxes_of(
+            lambda w, left, top, right, bottom: (w - right, top, right - left, bottom)
         ),
-        "the right edge in place of the width": boxes_of(
-            lambda left, top, width, height: (1 - left - width, top, 1 - left, height)
-        ),
-        "The width changes": boxes_of(lambda left, top, width, height: (1 - left - width, top, 1 - width, height)),
-        "All four columns": lambda boxes: 1 - boxes,
-        "its right edge is at 1, not at 0": boxes_of(
-            lambda left, top, width, height: (-left - width, top, width, height)
-        ),
-        "at 1, and a box begins": boxes_of(lambda left, top, width, height: (-left, top, width, height)),
-        "The width goes the wrong way": boxes_of(
-            lambda left, top, width, height: (1 - left + width, top, width, height)
-        ),
-        "You go back by half the width": boxes_of(
-            lambda left, top, width, height: (1 - left - width / 2, top, width, height)
-        ),
-        "1 − width is where": boxes_of(lambda left, top, width, height: (1 - width, top, width, height)),
-        "You subtract the height": boxes_of(lambda left, top, width, height: (1 - left - height, top, width, height)),
-        "is missing its mirror": boxes_of(lambda left, top, width, height: (left + width, top, width, height)),
-        "The boxes are right, in the wrong order": lambda boxes: flip_boxes(boxes)[::-1],
-        "The order of the boxes is reversed": lambda boxes: np.flip(boxes, axis=0),
-        "The order of the columns is reversed": lambda boxes: np.flip(boxes, axis=1),
+        "one pixel off": boxes_of(lambda w, left, top, right, bottom: (w - 1 - right, top, w - 1 - left, bottom)),
+        "mirrored at 0": boxes_of(lambda w, left, top, right, bottom: (-right, top, -left, bottom)),
+        "these are no shares": boxes_of(lambda w, left, top, right, bottom: (1 - right, top, 1 - left, bottom)),
+        "The boxes are right, in the wrong order": lambda **c: flip_boxes(**c)[::-1],
+        "The order of the boxes is reversed": lambda boxes, width: np.flip(boxes, axis=0),
+        "The order of the columns is reversed": lambda boxes, width: np.flip(boxes, axis=1),
         "boxes[0] is the first box": flip_the_first_row,
-        "they are rows": lambda boxes: flip_boxes(boxes).T,
-        "the left edge alone": lambda boxes: flip_boxes(boxes)[:, 0],
-        "of the values differ, first at [0, 0]": lambda boxes: flip_boxes(boxes) ** 2,
+        "they are rows": lambda **c: flip_boxes(**c).T,
+        "the left edge alone": lambda **c: flip_boxes(**c)[:, 0],
+        "of the values differ, first at [0, 0]": lambda **c: flip_boxes(**c) ** 2,
         "It changes its input boxes": flip_boxes_in_place,
-        "it raises ValueError": lambda boxes: boxes.reshape(5, 5),
-        "is the return missing?": lambda boxes: print(end=""),
+        "it raises ValueError": lambda boxes, width: boxes.reshape(5, 5),
+        "is the return missing?": lambda boxes, width: print(end=""),
     },
     "class_weights": {
         "the weights of each class's images sum to 1": of_counts(lambda n: 1 / n),
@@ -782,7 +766,7 @@ WRONG = {
 CONSTANTS = {
     "count_crops": [0, 24, 2_178, 2_048.0],
     "standardise": [0, (0, 0), (np.zeros((12, 5, 4, 3)), np.zeros((7, 5, 4, 3)))],
-    "flip_boxes": [0, np.zeros((3, 4)), [[0.5, 0.5, 0.5, 0.5]] * 3],
+    "flip_boxes": [0, np.zeros((3, 4)), [[50, 50, 50, 50]] * 3],
     "class_weights": [1, 0, [1, 1, 1], np.ones(3) / 3],
     "random_crop": [0, np.zeros((3, 3, 2)), np.indices((3, 3)).transpose(1, 2, 0), []],
     "training_pipeline": [

@@ -179,51 +179,56 @@ def standardise(answer) -> None:
 def flip_boxes(answer) -> None:
     rng = np.random.default_rng()
     cases = []
-    for n in (3, 5, 8):
+    for n, width in ((3, 100), (5, 32), (8, 61)):
         # Corners in two halves, so that each box has a width and a height
         near, far = rng.uniform(0.02, 0.48, size=(n, 2)), rng.uniform(0.52, 0.98, size=(n, 2))
-        cases.append({"boxes": np.concatenate([near, far - near], axis=1)})
+        cases.append({"boxes": width * np.concatenate([near, far], axis=1), "width": width})
 
-    def outcomes(boxes):
-        left, top, width, height = boxes.T
+    def outcomes(boxes, width):
+        left, top, right, bottom = boxes.T
 
-        def moved(left, top=top, width=width, height=height):
-            return np.stack([left, top, width, height], axis=1)
+        def box(left, top=top, right=width - left, bottom=bottom):
+            return np.stack([left, top, right, bottom], axis=1)
 
-        mirrored = 1 - left - width
-        right, first_row = moved(mirrored), boxes.copy()
-        first_row[0] = 1 - boxes[0] - boxes[2]
+        answer, first_row = box(width - right), boxes.copy()
+        first_row[0], first_row[2] = width - boxes[2], width - boxes[0]
         return {
-            "": right,
+            "": answer,
             "The boxes are unchanged: they have to follow the mirror.": boxes,
-            "1 − left is where the left edge goes; in the mirror it is the box's right edge.": moved(1 - left),
-            "You mirror top and bottom: left is the first column.": moved(left, 1 - top - height),
-            "You mirror top and bottom as well: only left and right change places.": moved(mirrored, 1 - top - height),
-            "The width is negative: a box begins at its left edge, in the mirror too.": moved(1 - left, width=-width),
-            "The third column is the width; you take it for the right edge.": moved(1 - width, width=1 - left),
-            "You return the right and the bottom edge: return width and height, as in the input.": (
-                moved(mirrored, width=1 - left, height=top + height)
+            "Left is now beyond right: the mirror of the left edge is the new right edge.": (
+                box(width - left, right=width - right)
             ),
-            "You return the right edge in place of the width.": moved(mirrored, width=1 - left),
-            "The width changes: a mirror makes nothing wider.": moved(mirrored, width=1 - width),
-            "All four columns are subtracted from 1: only where the box begins changes.": 1 - boxes,
-            "Boxes begin left of the image: its right edge is at 1, not at 0.": moved(-left - width),
-            "Boxes begin left of the image: its right edge is at 1, and a box begins at its left edge.": moved(-left),
-            "The width goes the wrong way: the box's other edge is further left, not further right.": (
-                moved(1 - left + width)
+            "Left and right have changed places, but not been mirrored: subtract them from the width.": (
+                box(right, right=left)
             ),
-            "You go back by half the width: left is the box's edge, not its centre.": moved(1 - left - width / 2),
-            "1 − width is where a box lies that touches the image's right edge: where it begins counts too.": (
-                moved(1 - width)
+            "You mirror top and bottom: left is the first column, right the third.": (
+                box(left, width - bottom, right, width - top)
             ),
-            "You subtract the height: left and width lie in the same direction.": moved(1 - left - height),
-            "The right edge is missing its mirror: left + width is where the box ends before.": moved(left + width),
-            "The boxes are right, in the wrong order: box i belongs to image i.": right[::-1],
+            "You mirror top and bottom as well: only left and right change.": (
+                box(width - right, width - bottom, bottom=width - top)
+            ),
+            "All four columns are subtracted from the width: only left and right change.": width - boxes,
+            "Only the left edge is mirrored: the right one is where the old left edge goes.": (
+                box(width - right, right=right)
+            ),
+            "Only the right edge is mirrored: the left one is where the old right edge goes.": box(left),
+            "The third column is the right edge; you take it for the width of the box.": box(
+                width - left - right, right=right
+            ),
+            "You return the box's width in place of its right edge.": box(width - right, right=right - left),
+            "The edges are one pixel off: right is where the box ends, so that width − right is exact.": (
+                box(width - 1 - right, right=width - 1 - left)
+            ),
+            "The boxes are mirrored at 0, not at the image's middle: add its width.": box(-right, right=-left),
+            "The images are `width` pixels wide, and these are no shares: subtract from width, not from 1.": (
+                box(1 - right, right=1 - left)
+            ),
+            "The boxes are right, in the wrong order: box i belongs to image i.": answer[::-1],
             "The order of the boxes is reversed: the images are mirrored, not their order.": boxes[::-1],
             "The order of the columns is reversed: mirror the place, not the array.": boxes[:, ::-1],
             "boxes[0] is the first box; the first column is boxes[:, 0].": first_row,
-            "The columns are right, but they are rows: return (n, 4).": right.T,
-            "This is the left edge alone: return all four columns.": mirrored,
+            "The columns are right, but they are rows: return (n, 4).": answer.T,
+            "This is the left edge alone: return all four columns.": width - right,
         }
 
     judge(answer, outcomes, cases)

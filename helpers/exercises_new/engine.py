@@ -1,0 +1,279 @@
+"""An exercise is data: a right answer, a function that draws arguments, and mistakes with what there is to say.
+
+An answer is called with fresh arguments. Where its results differ from the right ones, they are compared with those of
+each mistake; the first that gives the same is named. What cannot be drawn (a block, a training) has a judge of its own.
+"""
+
+import copy
+import inspect
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+TOLERANCE = 1e-5  # relative to the largest value: float32 answers pass
+CASES = 16
+EXERCISES: dict[str, "Exercise"] = {}
+
+
+class Mistake(Exception):
+    """Raised where something is wrong with an answer; its text is the diagnosis."""
+
+
+class _TooSlow(BaseException):
+    """Not an ``Exception``, which an answer might catch."""
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What `check` found; a cell shows it as one sentence."""
+
+    exercise: str
+    status: str  # "correct", "not yet" or "not attempted yet"
+    diagnosis: str = ""
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.exercise}: {self.status}" + (f". {self.diagnosis}" if self.diagnosis else "")
+
+
+@dataclass
+class Exercise:
+    """An exercise, which registers itself under its name.
+
+    `mistakes` are functions like `right`, by diagnosis. `also` are further arguments, each after what a wrong result
+    for them says; they are asked once the drawn ones are right. A `judge`, which raises `Mistake`, stands for all that.
+    """
+
+    name: str
+    right: Callable | None = None
+    draw: Callable[[np.random.Generator], Mapping] | None = None
+    mistakes: Mapping[str, Callable] = field(default_factory=dict)
+    also: Sequence[tuple[str, Mapping]] = ()
+    judge: Callable[[object], None] | None = None
+    seconds: int = 10  # after which an answer is interrupted
+
+    def __post_init__(self):
+        EXERCISES[self.name] = self
+
+    def judge_drawn(self, answer) -> None:
+        rng = np.random.default_rng()
+        cases = [self.draw(rng) for _ in range(CASES)]
+        results = [call(answer, case) for case in cases]
+        expected = [self.right(**copy.deepcopy(dict(case))) for case in cases]
+        if not _all_same(results, expected):
+            made = {text: self._made(mistake, cases) for text, mistake in self.mistakes.items()}
+            text = next((text for text, wrong in made.items() if _all_same(results, wrong)), None)
+            raise Mistake(text or _by_value(results, expected, made) or _first_difference(results, expected, cases))
+        for text, case in self.also:
+            result, right = call(answer, case, f"{text} "), self.right(**copy.deepcopy(dict(case)))
+            if not same(result, right):
+                raise Mistake(f"{text} {_difference(result, right, case)}")
+
+    def _made(self, mistake: Callable, cases: Sequence[Mapping]) -> list:
+        with np.errstate(all="ignore"):
+            return [mistake(**copy.deepcopy(dict(case))) for case in cases]
+
+
+def check(exercise: str, answer) -> Verdict:
+    """Check an answer, a function or a value, to the exercise of this name.
+
+    ``...``, or a function with no body but ``...``, is not attempted. An exercise that does not exist raises
+    ``ValueError``; whatever an answer does becomes a verdict.
+    """
+    if exercise not in EXERCISES:
+        raise ValueError(f"exercise: got {exercise!r}, expected one of {', '.join(EXERCISES)}")
+    if answer is ... or answer is None or (inspect.isfunction(answer) and _is_stub(answer)):
+        return Verdict(exercise, "not attempted yet")
+    asked = EXERCISES[exercise]
+    try:
+        with _interrupted_after(asked.seconds):
+            (asked.judge or asked.judge_drawn)(answer)
+    except Mistake as mistake:
+        return Verdict(exercise, "not yet", str(mistake))
+    except _TooSlow:
+        return Verdict(exercise, "not yet", f"It is not done after {asked.seconds} s: does every loop end?")
+    except Exception as error:
+        return Verdict(exercise, "not yet", f"It cannot be judged: {type(error).__name__}: {plain(error)}")
+    return Verdict(exercise, "correct")
+
+
+@contextmanager
+def _interrupted_after(seconds: int) -> Iterator[None]:
+    """Raise `_TooSlow` after so many seconds, on systems that can and where the main thread asks."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stub(): ...
+
+
+def _stub_with_docstring():
+    """A docstring is a constant more, and so other bytecode."""
+
+
+def _is_stub(function: Callable) -> bool:
+    """True when the body is nothing but ``...``: it then compiles to what a stub compiles to."""
+    stub = _stub_with_docstring if function.__doc__ else _stub
+    return function.__code__.co_code == stub.__code__.co_code
+
+
+def run(answer, case: Mapping, what: str):
+    """Return what `answer` gives for these arguments, which `what` names in a diagnosis; a `Mistake` when it fails."""
+    if not callable(answer):
+        raise Mistake(f"Write a function; this is {describe(answer)}.")
+    try:
+        parameters = inspect.signature(answer).parameters.values()
+        is_positional = any(parameter.kind is parameter.POSITIONAL_ONLY for parameter in parameters)
+    except (TypeError, ValueError):  # of something that has no signature
+        is_positional = False
+    try:
+        result = answer(*case.values()) if is_positional else answer(**case)
+    except (Exception, SystemExit) as error:
+        refuse_other_names(error, case)
+        raise Mistake(f"For {what} it raises {type(error).__name__}: {plain(error)}") from None
+    if result is None:
+        raise Mistake(f"For {what} it returns None: is the return missing?")
+    return result
+
+
+def refuse_other_names(error: BaseException, case: Mapping) -> None:
+    """Raise a `Mistake` when this error says that the answer's parameters have other names than the arguments."""
+    if any(f"unexpected keyword argument '{name}'" in str(error) for name in case):
+        raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
+
+
+def call(answer, case: Mapping, remark: str = ""):
+    """Return what `answer` gives for copies of these arguments; a `Mistake` when that cannot be judged."""
+    arguments = copy.deepcopy(dict(case))
+    try:
+        result = run(answer, arguments, inputs(case))
+    except Mistake as mistake:
+        raise Mistake(f"{remark}{mistake}") from None
+    for name, value in case.items():
+        if isinstance(value, (np.ndarray, list)) and not np.array_equal(value, arguments[name]):
+            raise Mistake(f"It changes its input {name}: work on a copy.")
+    return result
+
+
+def plain(error: BaseException) -> str:
+    """The beginning of an error's text, without the colours and the list of arguments that Keras adds."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received")[0]
+    return " ".join(text.split())[:300]
+
+
+def _all_same(results: Sequence, expected: Sequence) -> bool:
+    return all(same(*pair) for pair in zip(results, expected, strict=True))
+
+
+def _by_value(results: Sequence, expected: Sequence, made: Mapping[str, Sequence]) -> str:
+    """Of several values a diagnosis for each wrong one; empty where one has none."""
+    count = len(expected[0]) if isinstance(expected[0], tuple) else 0
+    if not all(_length(result) == count for result in results):
+        return ""
+    said = []
+    for place in range(count):
+        own = [result[place] for result in results]
+        if not _all_same(own, [right[place] for right in expected]):
+            tables = {text: [wrong[place] for wrong in rows if isinstance(wrong, tuple)] for text, rows in made.items()}
+            found = (text for text, rows in tables.items() if len(rows) == len(own) and _all_same(own, rows))
+            said.append(next(found, ""))
+    return " ".join(said) if all(said) else ""
+
+
+def _first_difference(results: Sequence, expected: Sequence, cases: Sequence[Mapping]) -> str:
+    rows = zip(results, expected, cases, strict=True)
+    return next(_difference(result, right, case) for result, right, case in rows if not same(result, right))
+
+
+def _difference(result, expected, case: Mapping) -> str:
+    """Say how a result differs, for a mistake that nobody foresaw."""
+    given = f"For {inputs(case)}"
+    if isinstance(expected, tuple):
+        if _length(result) != len(expected):
+            return f"{given} it returns {describe(result)}, where {len(expected)} values are asked for."
+        place = next(i for i, right in enumerate(expected) if not same(result[i], right))
+        return f"In value {place + 1} of {len(expected)}: " + _difference(result[place], expected[place], case)
+    array = numbers(result)
+    if array is None:
+        is_complex = np.iscomplexobj(result)
+        what = "complex numbers, as an FFT gives them: take .real" if is_complex else describe(result)
+        return f"{given} it returns {what}, where {'real ' * is_complex}numbers are asked for."
+    if array.shape != np.shape(expected):
+        if np.ndim(expected) == 0:
+            return f"{given} it returns {describe(result)}, where one number is asked for."
+        return f"{given} the result has shape {array.shape}, where {np.shape(expected)} is asked for."
+    if np.isnan(array).any():
+        return f"{given} the result holds NaN: is every value computed, and nothing divided by zero?"
+    if np.ndim(expected) == 0:
+        return f"{given} you return {result}, where {expected} is asked for."
+    off = np.abs(array - expected) > TOLERANCE * np.abs(expected).max()
+    first = tuple(int(i) for i in np.argwhere(off)[0])
+    values = f"{array[first]:.4g}, where {np.asarray(expected)[first]:.4g} is asked for."
+    return f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: {values}"
+
+
+def _length(result) -> int:
+    """How many values something is; 0 where it is one."""
+    return len(result) if isinstance(result, (tuple, list)) or np.ndim(result) else 0
+
+
+def same(result, expected) -> bool:
+    """True when a result is the expected number, array or tuple of these, but for rounding."""
+    if isinstance(expected, tuple):
+        is_as_long = isinstance(result, (tuple, list, np.ndarray)) and _length(result) == len(expected)
+        return is_as_long and all(map(same, result, expected))
+    array, expected = numbers(result), np.asarray(expected, dtype=float)
+    if array is None or array.shape != expected.shape:
+        return False
+    return bool(np.all(np.abs(array - expected) <= TOLERANCE * np.abs(expected).max(initial=0)))
+
+
+def numbers(result) -> np.ndarray | None:
+    """A result as an array of floats; None when it is something else."""
+    try:
+        array = np.asarray(result)
+    except (TypeError, ValueError):  # rows of different lengths, or what cannot be an array
+        return None
+    return array.astype(float) if array.dtype.kind in "buif" else None
+
+
+def as_array(result, case: Mapping, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """What came out for these arguments, as an array of floats; a `Mistake` when it is none, or not of this shape."""
+    array, given = numbers(result), f"For {inputs(case)}"
+    if array is None:
+        raise Mistake(f"{given} it returns {describe(result)}, where an array is asked for.")
+    if shape not in (None, array.shape):
+        raise Mistake(f"{given} the result has shape {array.shape}, where {shape} is asked for.")
+    return array
+
+
+def inputs(case: Mapping) -> str:
+    """The arguments as a diagnosis names them: arrays by their shape, and no generators."""
+    return ", ".join(
+        f"{name} of shape {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}"
+        for name, value in case.items()
+        if not isinstance(value, np.random.Generator)
+    )
+
+
+def describe(value) -> str:
+    """What something is, in place of a number that was asked for."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"{value!r}" if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"

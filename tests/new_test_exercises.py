@@ -14,7 +14,9 @@ ANSWERS = [importlib.import_module(f"answers_0{number}") for number in range(1, 
 RIGHT = [(name, answer) for module in ANSWERS for name, answers in module.RIGHT.items() for answer in answers]
 RIGHT += [(name, asked.right) for name, asked in engine.EXERCISES.items() if asked.right]
 WRONG = [row for module in ANSWERS for row in module.WRONG]
-MISTAKES = [(name, text, mistake) for name, asked in engine.EXERCISES.items() for text, mistake in asked.mistakes.items()]
+MISTAKES = [
+    (name, text, mistake) for name, asked in engine.EXERCISES.items() for text, mistake in asked.mistakes.items()
+]
 
 
 @pytest.mark.parametrize(("name", "answer"), RIGHT, ids=lambda value: value if isinstance(value, str) else "")
@@ -22,7 +24,9 @@ def test_right_answers_are_accepted(name, answer):
     assert exercises.check(name, answer) == exercises.Verdict(name, "correct")
 
 
-@pytest.mark.parametrize(("name", "text", "mistake"), MISTAKES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "text", "mistake"), MISTAKES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_each_mistake_has_its_diagnosis(name, text, mistake):
     assert exercises.check(name, mistake) == exercises.Verdict(name, "not yet", text)
 
@@ -82,14 +86,20 @@ def asked(monkeypatch):
     ("answer", "diagnosis"),
     [
         (lambda x: (x, x.mean()), "One is missing. This is the mean."),
-        (lambda x: (x - 9, x.mean()), "In value 1 of 2: For x of shape (2, 3) 100% of the values differ, first at [0, 0]"),
+        (
+            lambda x: (x - 9, x.mean()),
+            "In value 1 of 2: For x of shape (2, 3) 100% of the values differ, first at [0, 0]",
+        ),
         (lambda x: x, "For x of shape (2, 3) it returns an array of shape (2, 3), where 2 values are asked for."),
         (lambda x: (x[0] + 1, 0), "In value 1 of 2: For x of shape (2, 3) the result has shape (3,), where (2, 3)"),
         (lambda x: (x + np.nan, 0), "In value 1 of 2: For x of shape (2, 3) the result holds NaN"),
         (lambda x: (x + 1j, 0), "In value 1 of 2: For x of shape (2, 3) it returns complex numbers, as an FFT gives"),
         (lambda x: ("a", 0), "In value 1 of 2: For x of shape (2, 3) it returns 'a', where numbers"),
         (lambda x: (x + 1, [1]), "In value 2 of 2: For x of shape (2, 3) it returns a list, where one number"),
-        (lambda x: (x + 1, x.sum() if x.any() else 5), "Of zeros: In value 2 of 2: For x of shape (1, 1) you return 5,"),
+        (
+            lambda x: (x + 1, x.sum() if x.any() else 5),
+            "Of zeros: In value 2 of 2: For x of shape (1, 1) you return 5,",
+        ),
         (lambda x: object(), "For x of shape (2, 3) it returns a object, where 2 values"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from helpers import claims
-from helpers.claims import at_least, at_most, claim, judge_bounds
+from helpers.claims import at_least, at_most, check_array, check_integer, claim, judge_bounds
 
 NAN, INF = float("nan"), float("inf")
 FINITE = st.floats(-1e6, 1e6)
@@ -260,3 +260,44 @@ def test_the_ledger_keeps_bounds_and_tolerances(measured, expected, rtol, bound,
     (entry,) = json.loads(json.dumps(claims.ledger))  # so do notebooks hand it on
     number = pytest.approx(recorded, rel=1e-6, nan_ok=True)
     assert entry == {"claim": "what", "bound": bound, "measured": number, "holds": holds}
+
+
+# Checks of arguments
+
+
+@pytest.mark.parametrize(
+    "value, came, expected",
+    [
+        ("a string", "str of dtype <U8", "numbers"),
+        (["1", "2"], "list of dtype", "numbers"),
+        (None, "NoneType of dtype object", "numbers"),
+        ([[1, None]], "list of dtype object", "numbers"),
+        ([[1, 2], [3]], "rows of different lengths", "a rectangular array"),
+        (3, "a 0-D array of shape ()", "2-D or 3-D"),
+        ([1, 2, 3], "a 1-D array of shape (3,)", "2-D or 3-D"),
+        (np.ones((2, 3, 4, 5)), "a 4-D array of shape (2, 3, 4, 5)", "2-D or 3-D"),
+        (np.ones((0, 3)), "an empty array of shape (0, 3)", "at least one value"),
+        ([[1.0, np.nan]], "an array with NaN", "finite numbers"),
+        ([[np.inf, np.nan]], "an array with NaN", "finite numbers"),
+        ([[1.0, -np.inf]], "an array with infinity", "finite numbers"),
+    ],
+)
+def test_check_array_refuses(value, came, expected):
+    with pytest.raises(ValueError) as raised:
+        check_array("picture", value, (2, 3))
+    message = str(raised.value)
+    assert message.startswith(f"picture: got {came}")
+    assert message.endswith(f", expected {expected}")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, True, "1", None, [1], np.array([1]), float("nan")])
+def test_check_integer_refuses(value):
+    with pytest.raises(ValueError, match=r"^stride: got .*, expected an integer of at least 1$"):
+        check_integer("stride", value, 1)
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int32(7), np.uint8(7)])
+def test_check_integer_returns_a_plain_integer(value):
+    checked = check_integer("stride", value, 1)
+    assert checked == value
+    assert type(checked) is int

@@ -1,7 +1,7 @@
 """What a model is and does: the sizes and costs of its layers, its feature maps, and the pixels that a unit sees.
 
-For a built Sequential or functional model with one input of fixed size (for feature maps it may be open), which stays
-as it was. A layer inside a nested model is called ``"inner/conv"``, a layer's second use ``"conv#2"``.
+For a built Sequential or functional model with one input of fixed size (for feature maps it may be open). A layer of a
+model inside it is called ``"inner/conv"``, a layer's second use ``"conv#2"``.
 """
 
 import collections
@@ -10,10 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
-from .validation import check_array, check_integer, size_text
+from .claims import check_array, check_integer, size_text
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 _WITH_KERNELS = (*_CONVOLUTIONS, "Conv1D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Dense")
@@ -22,9 +21,12 @@ _SCALING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "N
 # Layers whose output is the array that came in: always, or unless they train (the beginnings of their names)
 _PASSING_ON = ("Identity", "Flatten", "Reshape")
 _IN_TRAINING = ("Dropout", "SpatialDropout", "AlphaDropout", "Gaussian", "Rand", "MixUp", "CutMix", "AugMix")
-# Layers that need not be tried to know that each place of their output depends on that place only
-_IN_PLACE = ("Dense", "BatchNormalization", "Activation", "ReLU", "Dropout", "Add", "Concatenate")
-_BIASES = ("bias", "beta")  # what Keras calls them
+# Layers and operations each place of whose output depends on that place only
+_IN_PLACE = (
+    "Dense", "Activation", "ReLU", "Relu", "Relu6", "LeakyReLU", "PReLU", "ELU", "Sigmoid", "Silu", "HardSilu",
+    "HardSigmoid", "Rescaling", "Identity", "Add", "Subtract", "Multiply", "Divide", "Average", "Maximum",
+    "Concatenate", "CustomScaleLayer", "BatchNormalization", "LayerNormalization", "Normalization", "LayerScale",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,17 @@ def layer_sizes(model) -> Sizes:
     raised for a layer with other weights and without that method.
     """
     rows, seen = Sizes(), set()
-    for use in _uses(_flat(model)):
+    for use in _graph(model)[0]:
         variables = getattr(use.layer, "weights", [])
         new = [variable for variable in variables if id(variable) not in seen]
         seen.update(map(id, new))
-        biases = sum(math.prod(variable.shape) for variable in new if variable.name in _BIASES)
+        is_bias = {id(variable): variable.name in ("bias", "beta") for variable in variables}
+        biases = sum(math.prod(variable.shape) for variable in new if is_bias[id(variable)])
         weights = sum(math.prod(variable.shape) for variable in new) - biases
         connections = _connections(use)
         units = math.prod(use.shape) if connections else 0
-        with_biases = connections + units * any(variable.name in _BIASES for variable in variables)
-        kind = type(use.layer).__name__
-        rows.append(LayerSize(use.name, kind, use.shape, units, weights, biases, connections, with_biases))
+        with_biases = connections + units * any(is_bias.values())
+        rows.append(LayerSize(use.name, use.kind, use.shape, units, weights, biases, connections, with_biases))
     return rows
 
 
@@ -103,23 +105,22 @@ def multiply_adds(model) -> dict[str, int]:
 
     They are the layer's `connections` in `layer_sizes`, by layer name, in the order of computation; each use of a
     layer counts, and so does a layer of one's own that says its connections. Biases, pooling, normalisation and
-    activations cost none. Raises what `layer_sizes` does.
+    activations cost none.
     """
-    return {use.name: _connections(use) for use in _uses(_flat(model)) if _multiplies(use)}
+    return {use.name: _connections(use) for use in _graph(model)[0] if _multiplies(use)}
 
 
 def depth(model) -> int:
     """Count the convolutions and Dense layers on the longest path from the input to an output.
 
     This is the number in names such as VGG-16 and ResNet-50. A separable convolution is one layer, and a layer that
-    is used twice on the path counts twice. Raises what `layer_sizes` does.
+    is used twice on the path counts twice.
     """
-    flat = _flat(model)
-    depths = {id(flat.inputs[0]): 0}
-    for use in _uses(flat):
-        before = max(depths[id(tensor)] for tensor in use.inputs)
+    depths: dict[int, int] = {}
+    for use in _graph(model)[0]:
+        before = max(depths.get(id(tensor), 0) for tensor in use.inputs)
         depths.update({id(tensor): before + _multiplies(use) for tensor in use.outputs})
-    return max(depths[id(tensor)] for tensor in flat.outputs)
+    return max(depths.values())
 
 
 def _multiplies(use: "_Use") -> bool:
@@ -127,7 +128,7 @@ def _multiplies(use: "_Use") -> bool:
     if use.kind in _WITH_KERNELS or hasattr(use.layer, "connections"):
         return True
     if getattr(use.layer, "weights", ()) and use.kind not in _SCALING:
-        got = f"got layer {use.name!r} ({type(use.layer).__name__}) with weights whose connections are unknown"
+        got = f"got layer {use.name!r} ({use.kind}) with weights whose connections are unknown"
         raise ValueError(f"model: {got}, expected Keras's usual ones, or a layer with a method connections(shape)")
     return False
 
@@ -153,10 +154,12 @@ def shapes_only() -> Iterator[None]:
     They can be counted by the functions of this module that do not run a model; running one raises ``RuntimeError``.
     Afterwards Keras's session is cleared: layers' names count from the start, a dtype policy that was set is forgotten.
     """
-    add_weight = keras.Layer.add_weight
+    import keras
+
+    add_weight, is_building = keras.Layer.add_weight, True
 
     def no_value(shape, dtype=None):
-        if _shapes_are_computed:  # for which some layers run
+        if is_building:  # some layers run to compute their shapes
             return keras.ops.ones(shape, dtype)
         raise RuntimeError("model: got one built in shapes_only(), whose weights have no values: build it outside")
 
@@ -165,24 +168,11 @@ def shapes_only() -> Iterator[None]:
 
     keras.Layer.add_weight = add_without_value
     try:
-        with _computing_shapes(), keras.StatelessScope(initialize_variables=False):
+        with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
-        keras.Layer.add_weight = add_weight
+        keras.Layer.add_weight, is_building = add_weight, False
         keras.utils.clear_session(free_memory=False)  # else Keras makes up for the values at the next occasion
-
-
-_shapes_are_computed = False
-
-
-@contextlib.contextmanager
-def _computing_shapes() -> Iterator[None]:
-    global _shapes_are_computed
-    before, _shapes_are_computed = _shapes_are_computed, True
-    try:
-        yield
-    finally:
-        _shapes_are_computed = before
 
 
 def activation_memory(model, *, training: bool) -> int:
@@ -194,8 +184,7 @@ def activation_memory(model, *, training: bool) -> int:
     them, and their sum is returned. Else each is freed after its last use in the order of computation, the model's
     outputs never, and the most that is there at once is returned.
     """
-    flat = _flat(model)
-    image, uses = flat.inputs[0], _uses(flat)
+    (uses, ends), image = _graph(model), model.inputs[0]
     lies_in = {id(image): id(image)}  # for each tensor the array, called by the tensor that it was made for
     sizes, made, needed = {id(image): math.prod(image.shape[1:])}, {id(image): 0}, {id(image): 0}
     for now, use in enumerate(uses):
@@ -207,30 +196,37 @@ def activation_memory(model, *, training: bool) -> int:
             sizes.setdefault(array, math.prod(tensor.shape[1:]))
             made.setdefault(array, now)
             needed[array] = now
-    needed.update((lies_in[id(tensor)], len(uses)) for tensor in flat.outputs)
+    needed.update((lies_in[id(tensor)], len(uses)) for tensor in ends)
     there = [[sizes[array] for array in sizes if made[array] <= now <= needed[array]] for now in range(len(uses))]
     return 4 * (sum(sizes.values()) if training else max(map(sum, there)))
+
+
+def outputs(model, images) -> np.ndarray:
+    """A model's outputs in inference mode, for a batch of images taken 100 at a time."""
+    parts = np.split(images, range(100, len(images), 100))
+    return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
+
+
+def accuracy(model, images, labels) -> float:
+    """The share of the images whose largest output is that of their label, an integer from 0 on."""
+    return float((outputs(model, images).argmax(axis=1) == labels).mean())
 
 
 def feature_maps(model, images, layers: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Return the output of each layer, float32, for a batch of images, in inference mode and the order of computation.
 
-    Parameters
-    ----------
-    images
-        A batch ``(n, h, w, c)``, as the model takes it. ``ValueError`` is raised for a single image or another size.
-    layers
-        Names of the layers to keep; by default all.
+    `images` are ``(n, h, w, c)``, as the model takes them; `layers` names those to keep, by default all.
     """
+    import keras
+
     images = _checked_images(model, images)
-    flat = _flat(model, images.shape[1:])
     if isinstance(layers, str):
         raise ValueError(f"layers: got {layers!r}, expected a list of names")
-    uses = _uses(flat)
+    uses = _graph(model, is_whole=True)[0]
     wanted = uses if layers is None else sorted([_named("layers", name, uses) for name in layers], key=uses.index)
-    outputs = keras.Model(flat.inputs[0], [use.outputs[0] for use in wanted])(images, training=False)
-    outputs = keras.tree.flatten(outputs)  # a list of one comes as the one
-    return {use.name: np.asarray(keras.ops.cast(maps, "float32")) for use, maps in zip(wanted, outputs, strict=True)}
+    maps = keras.Model(model.inputs[0], [use.outputs[0] for use in wanted])(images, training=False)
+    maps = keras.tree.flatten(maps)  # a list of one comes as the one
+    return {use.name: np.asarray(keras.ops.cast(own, "float32")) for use, own in zip(wanted, maps, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -244,10 +240,10 @@ class Field:
     start: tuple[int, int]
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """``(top, left, height, width)`` of the field of one unit, in pixels; it may leave the image."""
+        """``(left, top, right, bottom)`` of the field of one unit, in pixels; it may leave the image."""
         place = check_integer("row", row, 0), check_integer("column", column, 0)
         top, left = (start + stride * at for start, stride, at in zip(self.start, self.stride, place, strict=True))
-        return top, left, *self.size
+        return left, top, left + self.size[1], top + self.size[0]
 
 
 def receptive_field(model, layer: str) -> Field:
@@ -258,18 +254,17 @@ def receptive_field(model, layer: str) -> Field:
     Convolutional Neural Networks", Distill (2019). ``ValueError`` is raised when the input is no image, or a path
     leads through a layer whose geometry is unknown.
     """
-    flat = _flat(model)
-    image, target = flat.inputs[0], _named("layer", layer, _uses(flat))
+    uses, image = _graph(model)[0], model.inputs[0]
+    target = _named("layer", layer, uses)
     if len(image.shape) != 4:
         raise ValueError(f"model: got an input of shape {image.shape[1:]}, expected images (height, width, channels)")
     whole = Field(image.shape[1:3], (0, 0), (0, 0))
     fields = {id(image): Field((1, 1), (1, 1), (0, 0))}
-    for use in _uses(keras.Model(image, target.outputs)):
+    for use in uses[: uses.index(target) + 1]:
         before = [fields[id(tensor)] for tensor in use.inputs]
-        is_vector = use.kind in _PASSING_ON and len(use.shape) == 1
         if whole not in before and len({field.stride for field in before}) > 1:
             raise ValueError(f"layer: got one behind {use.name!r}, whose inputs have fields of different strides")
-        sees_all = whole in before or is_vector or use.kind.startswith("Global")
+        sees_all = whole in before or use.kind.startswith("Global") or (use.kind in _PASSING_ON and len(use.shape) == 1)
         after = whole if sees_all else _slid(before, _window(use))
         fields.update({id(tensor): after for tensor in use.outputs})
     return fields[id(target.outputs[0])]
@@ -282,10 +277,10 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
         return [(1, 1, before) for before, _ in layer.padding]
     if kind == "Cropping2D":
         return [(1, 1, -before) for before, _ in layer.cropping]
+    if kind in _IN_PLACE or kind.startswith(_IN_TRAINING):
+        return [(1, 1, 0), (1, 1, 0)]
     if kind not in (*_CONVOLUTIONS, "MaxPooling2D", "AveragePooling2D"):
-        if _works_place_by_place(use):
-            return [(1, 1, 0), (1, 1, 0)]
-        got = f"got one that sees the image through {use.name!r} ({type(layer).__name__}), whose geometry is unknown"
+        got = f"got one that sees the image through {use.name!r} ({kind}), whose geometry is unknown"
         raise ValueError(f"layer: {got}, expected convolutions, pooling, padding, layers that work place by place")
     window = []
     kernel, rates = (layer.kernel_size, layer.dilation_rate) if kind in _CONVOLUTIONS else (layer.pool_size, (1, 1))
@@ -308,24 +303,6 @@ def _slid(fields: list[Field], window: list[tuple[int, int, int]]) -> Field:
     return Field(*zip(*axes, strict=True))
 
 
-def _works_place_by_place(use: "_Use") -> bool:
-    """Whether a change at some places of a layer's inputs leaves all other places of its output as they were."""
-    tensors = list({id(tensor): tensor for tensor in use.inputs}.values())
-    if any(len(x.shape) != 4 or x.shape[1:3] != use.shape[:2] for x in tensors) or len(use.shape) != 3:
-        return False
-    if use.kind in _IN_PLACE:
-        return True
-    if use.kind not in _SCALING and getattr(use.layer, "weights", ()):
-        return False  # they may be zeros now, and hide what is seen after training
-    rng, tried = np.random.default_rng(0), keras.Model(tensors, use.outputs[0])
-    is_changed = rng.random(use.shape[:2]) < 0.5
-    first = [rng.normal(size=(1, *tensor.shape[1:])) for tensor in tensors]
-    second = [np.where(is_changed[..., None], rng.normal(size=x.shape), x) for x in first]
-    with _computing_shapes():
-        before, after = (np.asarray(tried(values, training=False))[0] for values in (first, second))
-    return np.array_equal(before[~is_changed], after[~is_changed])
-
-
 @dataclass(frozen=True)
 class Patches:
     """What excites a channel most: `patches` ``(count, h, w, c)``, their `values`, largest first, and the `places`
@@ -340,12 +317,15 @@ def top_patches(model, layer: str, images, channel: int, count: int = 9) -> Patc
     """Find the image patches that excite one channel of a layer most, at most one from each image.
 
     A patch is the receptive field of the unit with the image's largest value, 0 where it leaves the image. It has the
-    dtype of the images, ``(n, h, w, c)``. ``ValueError`` is raised as by `feature_maps` and `receptive_field`, for a
-    layer without maps ``(h, w, c)``, a channel that it does not have, or fewer images than patches.
+    dtype of the images, ``(n, h, w, c)``.
     """
+    import keras
+
     images = _checked_images(model, images)
-    flat = _flat(model, images.shape[1:])
-    field, shape = receptive_field(flat, layer), _named("layer", layer, _uses(flat)).shape
+    image = keras.Input(images.shape[1:])
+    plain = keras.Model(model.inputs, model.outputs)
+    fixed = keras.models.clone_model(plain, [image], clone_function=lambda layer: layer)  # its layers are the same
+    field, shape = receptive_field(fixed, layer), _named("layer", layer, _graph(fixed)[0]).shape
     if len(shape) != 3:
         raise ValueError(f"layer: got {layer!r} with outputs of shape {shape}, expected maps (h, w, c)")
     if check_integer("channel", channel, 0) >= shape[-1]:
@@ -353,103 +333,99 @@ def top_patches(model, layer: str, images, channel: int, count: int = 9) -> Patc
     if check_integer("count", count, 1) > len(images):
         raise ValueError(f"count: got {count}, expected at most {len(images)}, the number of images")
     batches = (images[start : start + 64] for start in range(0, len(images), 64))
-    maps = np.concatenate([feature_maps(flat, batch, [layer])[layer][..., channel] for batch in batches])
+    maps = np.concatenate([feature_maps(model, batch, [layer])[layer][..., channel] for batch in batches])
     values = maps.max(axis=(1, 2))
     best = np.argsort(-values, kind="stable")[:count]
     rows, columns = np.unravel_index(maps[best].reshape(count, -1).argmax(axis=1), maps.shape[1:])
     places = list(zip(best.tolist(), rows.tolist(), columns.tolist(), strict=True))
-    patches = np.stack([_cut(images[n], *field.box(row, column)) for n, row, column in places])
-    return Patches(patches, values[best], places)
+    side = max(*field.size, *np.negative(field.start))
+    padded = np.pad(images, [(0, 0), (side, side), (side, side), (0, 0)])
+    patches = []
+    for number, row, column in places:
+        left, top, right, bottom = (side + edge for edge in field.box(row, column))
+        patches.append(padded[number, top:bottom, left:right])
+    return Patches(np.stack(patches), values[best], places)
 
 
-def _cut(image: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """A part of an image, 0 where it leaves the image."""
-    rows, columns = np.arange(top, top + height), np.arange(left, left + width)
-    is_inside = [(0 <= at) & (at < length) for at, length in zip((rows, columns), image.shape, strict=False)]
-    return image.take(rows, 0, mode="clip").take(columns, 1, mode="clip") * np.outer(*is_inside)[..., None]
+@dataclass(frozen=True, eq=False)
+class _Use:
+    """One use of a layer, or of an operation such as ``x + y``: its symbolic inputs and outputs."""
+
+    name: str
+    layer: object
+    inputs: list
+    outputs: list
+
+    @property
+    def kind(self) -> str:
+        """The name of the layer's class, or of the Keras class whose computation it inherits."""
+        own = type(self.layer)
+        base = next((c for c in own.__mro__ if c.__module__.partition(".")[0] == "keras"), own)
+        return base.__name__ if own.call is base.call else own.__name__
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.outputs[0].shape[1:])
 
 
-class _Use(keras.Operation):
-    """One use of a layer, or of an operation such as ``x + y``, in a flat copy of a model: its only one there."""
+def nodes_of(model) -> list:
+    """The calls of a Keras model's layers, each after those that it depends on; ``ValueError`` where it has none."""
+    try:
+        ends = [tensor._keras_history for tensor in model.outputs]
+    except (AttributeError, TypeError, ValueError):
+        came = type(model).__name__
+        raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built") from None
+    found: dict = {}
 
-    def __init__(self, layer, name: str):
-        super().__init__(name=layer.name)
-        self.layer, self.name = layer, name
-        base = next(c for c in type(layer).__mro__ if c.__module__.partition(".")[0] == "keras")
-        # The name of the Keras class whose computation this is
-        self.kind = base.__name__ if type(layer).call is base.call else "Layer"
+    def visit(node) -> None:
+        if node not in found:
+            for parent in node.parent_nodes:
+                visit(parent)
+            found[node] = None
 
-    def __call__(self, *args, **kwargs):
-        kwargs.pop("training", None)  # which Keras records, be it only the layer's default, and overrides when it runs
-        outputs = super().__call__(*args, **kwargs)
-        if _symbolic(outputs):  # the copy is being made, not run
-            self.inputs, self.outputs = _symbolic((args, kwargs)), _symbolic(outputs)
-            self.shape = tuple(self.outputs[0].shape[1:])
-        return outputs
-
-    def call(self, *args, **kwargs):
-        return self.layer(*args, **kwargs)
-
-    def compute_output_spec(self, *args, **kwargs):
-        return self.layer.compute_output_spec(*args, **kwargs)
+    for end in ends:
+        visit(end.operation._inbound_nodes[end.node_index])
+    return list(found)
 
 
-def _flat(model, shape: tuple[int, ...] | None = None) -> keras.Model:
-    """A copy of a model that shares its layers, whose operations are `_uses`, also of the layers of nested models."""
-    if isinstance(getattr(model, "operations", [None])[-1], _Use):
-        return model  # it is flat
-    _check_model(model)
-    image = keras.Input(shape or model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
-    with _computing_shapes():
-        flat = _unfolded(model, [image], "", collections.Counter())
-    for use in _uses(flat):
-        if getattr(use.layer, "data_format", None) == "channels_first":
-            raise ValueError(f"model: got layer {use.name!r} with 'channels_first', expected 'channels_last'")
-        if None in (*image.shape[1:], *use.shape):
-            shapes = f"an input of shape {image.shape[1:]} and an output of shape {use.shape} at {use.name!r}"
-            raise ValueError(f"model: got {shapes}, expected fixed sizes: give the Input a shape without None")
-    return flat
+def _graph(model, is_whole: bool = False) -> tuple[list[_Use], list]:
+    """The uses of layers in a model with one input, each after those that it depends on, and the outputs' tensors.
 
+    A model inside the model is unfolded, its layers called ``"inner/conv"``, or `is_whole`, of whatever size.
+    """
+    names, uses, stands_for = collections.Counter(), [], {}
 
-def _unfolded(model, inputs: list, prefix: str, names: collections.Counter) -> keras.Model:
-    """A flat copy of a model on these inputs; `names` counts the names in use."""
+    def resolved(tensors) -> list:
+        return [stands_for.get(id(tensor), tensor) for tensor in tensors]
 
-    def call(layer, *args, **kwargs):
-        name = prefix + layer.name
-        if not _is_graph(layer):
+    def walk(inner, prefix: str) -> None:
+        for node in nodes_of(inner):
+            layer, inputs = node.operation, resolved(node.input_tensors)
+            if not inputs:  # where the model begins
+                continue
+            if hasattr(layer, "layers") and not is_whole:
+                stands_for.update(zip(map(id, layer.inputs), inputs, strict=True))
+                walk(layer, f"{prefix}{layer.name}/")
+                stands_for.update(zip(map(id, node.outputs), resolved(layer.outputs), strict=True))
+                continue
+            name = prefix + layer.name
             names[name] += 1
-            return _Use(layer, f"{name}#{names[name]}" if names[name] > 1 else name)(*args, **kwargs)
-        given = _symbolic((args, kwargs))
-        own = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in given]
-        inner = _unfolded(layer, own, f"{name}/", names)
-        return keras.Function(inner.inputs, inner.outputs).call(given)
+            use = _Use(f"{name}#{names[name]}" if names[name] > 1 else name, layer, inputs, node.outputs)
+            if getattr(layer, "data_format", None) == "channels_first":
+                raise ValueError(f"model: got layer {name!r} with 'channels_first', expected 'channels_last'")
+            if not is_whole and None in (*model.inputs[0].shape[1:], *use.shape):
+                shapes = f"an input of shape {model.inputs[0].shape[1:]} and an output of shape {use.shape} at {name!r}"
+                raise ValueError(f"model: got {shapes}, expected fixed sizes: give the Input a shape without None")
+            uses.append(use)
 
-    plain = keras.Model(model.inputs, model.outputs)
-    return keras.models.clone_model(plain, inputs, clone_function=lambda layer: layer, call_function=call)
-
-
-def _uses(flat: keras.Model) -> list[_Use]:
-    """The uses of layers in a flat copy, in the order of computation."""
-    return [operation for operation in flat.operations if isinstance(operation, _Use)]
-
-
-def _is_graph(model) -> bool:
-    """Whether this is a functional model or a built Sequential one."""
-    return model.built if isinstance(model, keras.Sequential) else isinstance(model, keras.Function)
-
-
-def _symbolic(nested) -> list[keras.KerasTensor]:
-    return [value for value in keras.tree.flatten(nested) if isinstance(value, keras.KerasTensor)]
-
-
-def _check_model(model) -> None:
-    if not _is_graph(model) or len(model.inputs) != 1:
-        expected = "expected a functional model with one input, or a Sequential one that starts with an Input"
-        raise ValueError(f"model: got {type(model).__name__}, {expected}")
+    walk(model, "")
+    if len(model.inputs) != 1:
+        raise ValueError(f"model: got {len(model.inputs)} inputs, expected one")
+    return uses, resolved(model.outputs)
 
 
 def _checked_images(model, images) -> np.ndarray:
-    _check_model(model)
+    _graph(model, is_whole=True)[0]
     expected = tuple(model.inputs[0].shape[1:])
     if np.ndim(images) == len(expected) == 3:
         shape = np.shape(images)

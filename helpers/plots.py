@@ -26,6 +26,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from PIL import Image
 
 from .claims import check_array, check_integer, number_text, size_text
+from .inspection import nodes_of
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -706,7 +707,7 @@ def plot_graph(model, title: str = "") -> Figure:
     `model` is a functional model, or a Sequential one whose input is known; a model inside it is one box. Below a box
     is the shape of its output where it differs from that of its input.
     """
-    nodes = _nodes(model)
+    nodes = nodes_of(model)
     parents = [[nodes.index(parent) for parent in dict.fromkeys(node.parent_nodes)] for node in nodes]
     columns: list[int] = []
     for before in parents:
@@ -744,26 +745,6 @@ def plot_graph(model, title: str = "") -> Figure:
         said.append(f"{index + 1} {' '.join(text.split())} gives {shape}{origin}")
     figure.words = f"{title}. " * bool(title) + f"{_counted(len(nodes), 'layer')}. {_sentence(said)}"
     return figure
-
-
-def _nodes(model) -> list:
-    """The calls of a Keras model's layers, each after those that it depends on."""
-    try:
-        ends = [tensor._keras_history for tensor in model.outputs]
-    except (AttributeError, TypeError, ValueError):
-        came = type(model).__name__
-        raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built") from None
-    found: dict = {}
-
-    def visit(node) -> None:
-        if node not in found:
-            for parent in node.parent_nodes:
-                visit(parent)
-            found[node] = None
-
-    for end in ends:
-        visit(end.operation._inbound_nodes[end.node_index])
-    return list(found)
 
 
 def _rows(parents: Sequence[Sequence[int]], columns: Sequence[int]) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from . import real, scenes
-from .validation import check_integer, check_range
+from .claims import check_integer
 
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "china", "coffee", "flower", "grass", "gravel")
 SURFACES = ("brick", "gravel", "grass")
@@ -35,9 +35,8 @@ class DataSet:
     """Images and labels, split for training and testing.
 
     Images are ``(batch, height, width, channels)``, labels integers that index `class_names`. Where they are known,
-    boxes are ``(batch, 4)``: left, top, width, height as shares of the image's sides, and masks
-    ``(batch, height, width)``, uint8: the class of each pixel, where there are two 0 for the background and 1 for the
-    object.
+    boxes are ``(batch, 4)``: left, top, right, bottom in pixels, Keras's "xyxy", and masks ``(batch, height, width)``,
+    uint8: the class of each pixel, where there are two 0 for the background and 1 for the object.
     """
 
     name: str
@@ -81,21 +80,21 @@ def load(
 ) -> DataSet:
     """Load a data set, split for training and testing, into memory.
 
+    With no network needed: ``"digits"``, 1,797 handwritten digits, 8×8, grey; ``"faces"``, 100 faces and 100 other
+    crops of photographs, 25×25, grey; ``"surfaces"``, crops of three grey photographs, as RGB: a brick wall (which
+    stands in for paving), gravel and grass, those to train on from the left of each photograph, those to test on from
+    the right; ``"shapes"``, rendered scenes with box and mask (`helpers.scenes.render`).
+
+    Downloaded once by tensorflow-datasets, into ``data/`` or ``TFDS_DATA_DIR``: ``"mnist"``, ``"fashion_mnist"``,
+    ``"cifar10"``, ``"cifar100"``, ``"tf_flowers"``, ``"oxford_iiit_pet"``, or any other of its image classification
+    sets by its name there.
+
+    The path of a folder of photographs: one folder for each class; or a folder ``images`` beside a folder ``masks``
+    (PNGs of the same names), a file ``boxes.csv`` (``file,left,top,right,bottom`` in pixels, ``class`` if you like), or
+    both. Folders ``train`` and ``test`` (or ``val``) that are like this are taken as the split.
+
     Parameters
     ----------
-    name
-        With no network needed: ``"digits"``, 1,797 handwritten digits, 8×8, grey; ``"faces"``, 100 faces and 100 other
-        crops of photographs, 25×25, grey; ``"surfaces"``, crops of three grey photographs, as RGB: a brick wall (which
-        stands in for paving), gravel and grass, those to train on from the left of each photograph, those to test on
-        from the right; ``"shapes"``, rendered scenes with box and mask (`helpers.scenes.render`).
-
-        Downloaded once by tensorflow-datasets, into ``data/`` or ``TFDS_DATA_DIR``: ``"mnist"``, ``"fashion_mnist"``,
-        ``"cifar10"``, ``"cifar100"``, ``"tf_flowers"``, ``"oxford_iiit_pet"``, or any other of its image classification
-        sets by its name there.
-
-        The path of a folder of photographs: one folder for each class; or a folder ``images`` beside a folder ``masks``
-        (PNGs of the same names), a file ``boxes.csv`` (``file,x,y,w,h`` in pixels, ``class`` if you like), or both.
-        Folders ``train`` and ``test`` (or ``val``) that are like this are taken as the split.
     size
         Side in pixels to resize to; other proportions are stretched, so that boxes and masks stay whole. By default the
         images keep their size; ``surfaces`` and ``shapes`` are 32.
@@ -112,14 +111,8 @@ def load(
         contrast (0.3); ``rotation``, the largest angle in degrees either way (0). For ``shapes``: ``n_test`` (200),
         ``classes`` and the knobs of `helpers.scenes.render`.
 
-    Raises
-    ------
-    ValueError
-        For an unknown name or option, a number out of range, a folder that is not as described, or more than 2 GiB.
-    ConnectionError
-        When the set has to be downloaded and cannot be; it says so within seconds.
-    OSError
-        When the files on disk are damaged or cannot be written.
+    A bad argument, a folder that is not as described, or more than 2 GiB raises ``ValueError``; a set that cannot be
+    downloaded ``ConnectionError``, within seconds; files that are damaged or cannot be written another ``OSError``.
     """
     if not isinstance(name, (str, Path)) or name == "":
         raise ValueError(f"name: got {name!r}, expected the name of a data set or the path of a folder")
@@ -148,24 +141,10 @@ def load(
 def photograph(name: str | Path, *, size: int | None = None, grey: bool = False) -> np.ndarray:
     """One of the photographs that scikit-image and scikit-learn carry, or one of your own.
 
-    Parameters
-    ----------
-    name
-        One of `PHOTOGRAPHS`, or the path of an image file: it comes upright, what is transparent as white.
-    size
-        Cut the largest square out of the middle and resize it to this many pixels; by default the whole picture.
-    grey
-        Return luminance instead of colour. ``brick``, ``camera``, ``grass`` and ``gravel`` are always grey.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(height, width, 3)`` or, for grey, ``(height, width)``; uint8.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, a file that is not there or is no picture, or a size below 1.
+    `name` is one of `PHOTOGRAPHS`, or the path of an image file, which comes upright, what is transparent as white.
+    With a `size`, the largest square is cut out of the middle and resized to this many pixels. Returned is uint8,
+    ``(height, width, 3)`` or for `grey`, luminance, ``(height, width)``; ``brick``, ``camera``, ``grass`` and
+    ``gravel`` are always grey. An unknown name, or a file that is no picture, raises ``ValueError``.
     """
     from PIL import Image
 
@@ -198,10 +177,7 @@ def photograph(name: str | Path, *, size: int | None = None, grey: bool = False)
 def results(name: str) -> list[dict[str, float | str]]:
     """The rows of the table ``data/results/NAME.csv``, measured beforehand by the command in its first line.
 
-    Returns
-    -------
-    list of dict
-        A row's value for each column: a number where it can be one, else text.
+    A row has a value for each column: a number where it can be one, else text.
     """
     with (RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
@@ -232,8 +208,9 @@ def _surfaces(
     size: int, n_train: int, seed: int, n_test: int = 300, light: float = 0.3, rotation: float = 0
 ) -> DataSet:
     check_integer("n_test", n_test, 1)
-    check_range("light", light, 0, 1)
-    check_range("rotation", rotation, 0, 180)
+    for option, value, most in (("light", light, 1), ("rotation", rotation, 180)):
+        if not 0 <= value <= most:
+            raise ValueError(f"{option}: got {value!r}, expected a number from 0 to {most}")
     arrays = []
     for part, (count, low, high) in enumerate([(n_train, 0, 0.625), (n_test, 0.625, 1)]):
         rng = np.random.default_rng([seed, part])

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import quiet_import
-from .validation import size_text
+from .claims import size_text
 
 KNOWN = {  # the sets that the course names, and where they are from
     "mnist": "MNIST handwritten digits (LeCun, Bottou, Bengio and Haffner 1998)",
@@ -38,6 +38,7 @@ TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "valida
 DECODED_AT_ONCE = 2**26  # pixels
 MOST_LISTED = 20  # problems in one message
 MOST_CLASSES = 32  # in masks
+EDGES = ("left", "top", "right", "bottom")  # of a box
 
 
 class Part(NamedTuple):
@@ -274,12 +275,18 @@ def read_folder(folder: Path, size: int | None) -> Found:
         images = np.stack(_each(lambda photo: read_picture(photo.path, size), some, workers))
         labels = np.array([class_names.index(photo.class_name) for photo in some])
         masks = np.stack(_each(lambda photo: read_mask(photo.mask, size), some, workers)) if some[0].mask else None
-        boxes = np.array([photo.box for photo in some], np.float32) if some[0].box else None
+        boxes = np.array([_resized_box(photo, size) for photo in some], np.float32) if some[0].box else None
         parts[part] = Part(images, labels, masks, boxes)
     if all(part.masks is not None for part in parts.values()):
         numbered = _class_numbers([part.masks for part in parts.values()])
         parts = {name: part._replace(masks=masks) for (name, part), masks in zip(parts.items(), numbered, strict=True)}
     return Found(parts, class_names, f"photographs in {folder}")
+
+
+def _resized_box(photo: _Photo, size: int | None) -> np.ndarray:
+    """A picture's box, in pixels of the picture stretched to a square of side `size`."""
+    height, width = photo.shape
+    return np.array(photo.box) * (size / np.array([width, height, width, height]) if size else 1)
 
 
 def _scan(folder: Path) -> list[_Photo]:
@@ -337,15 +344,16 @@ def _with_masks(photos: list[_Photo], root: Path, folder: Path) -> list[_Photo]:
 
 
 def _with_boxes(photos: list[_Photo], root: Path, table: Path) -> list[_Photo]:
-    """Each with its box, and its class if there is such a column, from ``file,x,y,w,h[,class]`` in pixels."""
+    """Each with its box, and its class if there is such a column, from ``file,left,top,right,bottom[,class]``."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows, columns = list(reader), reader.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{table}: cannot be read as a table in UTF-8 ({error})") from None
-    if not {"file", "x", "y", "w", "h"} <= set(columns):
-        raise ValueError(f"{table}: got the columns {', '.join(columns)}, expected file, x, y, w, h (and class)")
+    if not {"file", *EDGES} <= set(columns):
+        expected = f"file, {', '.join(EDGES)} in pixels (and class)"
+        raise ValueError(f"{table}: got the columns {', '.join(columns)}, expected {expected}")
     known = {photo.path.relative_to(root).as_posix(): photo for photo in photos}
     boxed, problems = {}, []
     for row in rows:
@@ -355,15 +363,15 @@ def _with_boxes(photos: list[_Photo], root: Path, table: Path) -> list[_Photo]:
             continue
         height, width = photo.shape
         try:
-            left, top, w, h = (float(row[key]) / side for key, side in zip("xywh", 2 * (width, height), strict=True))
+            box = np.array([float(row[edge]) for edge in EDGES])
         except (TypeError, ValueError):
-            left = top = w = h = math.nan
-        slack = 1e-6  # of rounding
-        if not (min(left, top) >= -slack and w > 0 and h > 0 and max(left + w, top + h) <= 1 + slack):
-            got = ", ".join(str(row[key]) for key in "xywh")
-            problems.append(f"{table}: {name!r} has {got}, expected x, y, w, h inside the {width}×{height} pixels")
-        left, top = max(left, 0.0), max(top, 0.0)
-        boxed[name] = photo._replace(box=(left, top, min(w, 1 - left), min(h, 1 - top)))
+            box = np.full(4, np.nan)
+        inside = np.clip(box, 0, [width, height, width, height])
+        # A thousandth of a pixel is rounding
+        if not (np.abs(inside - box).max() < 1e-3 and inside[2] > inside[0] and inside[3] > inside[1]):
+            got = ", ".join(str(row[edge]) for edge in EDGES)
+            problems.append(f"{table}: {name!r} has {got}, expected {', '.join(EDGES)} inside {width}×{height} pixels")
+        boxed[name] = photo._replace(box=tuple(inside))
         if photo.path.parent == root and "class" in columns:
             boxed[name] = boxed[name]._replace(class_name=row["class"])
             problems += [] if row["class"] else [f"{table}: {name!r} has no class"]

@@ -13,7 +13,7 @@ from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageChops, ImageDraw
 from skimage import data
 
-from .validation import check_integer
+from .claims import check_integer
 
 _RANDOM = ("position", "scale", "rotation", "colour", "background")  # by default
 _FIXED = ("illumination", "noise", "blur", "occlusion", "viewpoint")
@@ -72,7 +72,7 @@ class Scenes:
 
     images: np.ndarray  # (scene, height, width, 3), uint8
     labels: np.ndarray  # (scene,) or (scene, object), index into class_names; a later object covers an earlier one
-    boxes: np.ndarray  # (..., 4): left, top, width and height of the mask's extent, as shares of the image's side
+    boxes: np.ndarray  # (..., 4), float32: left, top, right and bottom of the mask's extent, in pixels
     masks: np.ndarray  # (..., height, width), uint8: 1 where the visible part covers at least half of the pixel
     class_names: tuple[str, ...]
 
@@ -143,25 +143,16 @@ def balanced(count: int, classes: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
-    """The extent of each mask's non-zero pixels.
+    """The extent of the non-zero pixels of masks ``(..., height, width)``.
 
-    Parameters
-    ----------
-    masks
-        ``(..., height, width)``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(..., 4)``, float32: left, top, width, height as shares of the mask's sides; four zeros for an empty mask.
+    Returned are ``(..., 4)``, float32: left, top, right, bottom in pixels; four zeros for an empty mask.
     """
     bounds = []
     for used in (masks.any(axis=-2), masks.any(axis=-1)):  # columns, rows
-        length = used.shape[-1]
-        first, last = used.argmax(axis=-1), length - used[..., ::-1].argmax(axis=-1)
-        bounds.append((first / length, (last - first) * used.any(axis=-1) / length))
-    (left, width), (top, height) = bounds
-    return np.stack([left, top, width, height], axis=-1).astype(np.float32)
+        last = used.shape[-1] - used[..., ::-1].argmax(axis=-1)
+        bounds.append((used.argmax(axis=-1), last * used.any(axis=-1)))
+    (left, right), (top, bottom) = bounds
+    return np.stack([left, top, right, bottom], axis=-1).astype(np.float32)
 
 
 def _outlines(classes: tuple[str, ...], labels: np.ndarray, size: int, streams: dict) -> np.ndarray:

@@ -19,8 +19,8 @@ from helpers.datasets import load, photograph
 ROOT = Path(__file__).resolve().parent.parent
 ORIENTATION = 0x0112  # the EXIF tag
 HEIGHT, WIDTH = 20, 30
-# A rectangle for every picture: x, y, width, height
-RECTANGLES = [(number % 4, number % 3, 5 + number % 7, 4 + number % 5) for number in range(10)]
+# A rectangle for every picture: left, top, right, bottom
+RECTANGLES = [(n % 4, n % 3, n % 4 + 5 + n % 7, n % 3 + 4 + n % 5) for n in range(10)]
 
 
 def save(path: Path, picture: np.ndarray | Image.Image, **settings) -> Path:
@@ -40,9 +40,9 @@ def class_folders(folder: Path, **counts: int) -> Path:
 
 def drawn(rectangle: tuple[int, int, int, int], value: int = 255) -> np.ndarray:
     """A black image with a rectangle."""
-    x, y, width, height = rectangle
+    left, top, right, bottom = rectangle
     image = np.zeros((HEIGHT, WIDTH), np.uint8)
-    image[y : y + height, x : x + width] = value
+    image[top:bottom, left:right] = value
     return image
 
 
@@ -58,18 +58,18 @@ def annotated(folder: Path, *, masks: int | None = 255, boxes: bool = False, cla
     return table(folder, *rows) if boxes else folder
 
 
-def table(folder: Path, *rows: str, header: str = "file,x,y,w,h", encoding: str = "utf-8") -> Path:
+def table(folder: Path, *rows: str, header: str = "file,left,top,right,bottom", encoding: str = "utf-8") -> Path:
     (folder / "boxes.csv").write_text("\n".join([header, *rows]), encoding=encoding)
     return folder
 
 
 def extents(images: np.ndarray) -> np.ndarray:
-    """Left, top, width and height of what is not black, as shares."""
+    """Left, top, right and bottom of what is not black."""
     found = []
     for image in images:
         rows, columns = np.nonzero(image)
-        found.append((columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1))
-    return np.array(found) / [*2 * images.shape[:0:-1]]
+        found.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    return np.array(found)
 
 
 def together(data, what: str) -> np.ndarray:
@@ -277,7 +277,7 @@ def test_masks_of_one_object_come_with_its_boxes(tmp_path, value, size):
     assert data.class_names == ("object",)
     images, masks, boxes = (together(data, what) for what in ("x", "masks", "boxes"))
     assert masks.dtype == np.uint8 and (size or np.array_equal(masks, images[..., 0] // 255))
-    assert boxes == pytest.approx(extents(images[..., 0] > 127), abs=1.01 / size if size else 1e-6)
+    assert boxes == pytest.approx(extents(images[..., 0] > 127), abs=1.01 if size else 1e-6)
 
 
 def test_masks_of_more_classes_are_kept_and_upright(tmp_path):
@@ -300,8 +300,9 @@ def test_masks_of_more_classes_are_kept_and_upright(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_classes_stand_in_the_table_of_boxes(tmp_path, encoding):
     sorts = ["große Fuge", "Bruch", "Algen"]
-    rows = [f"{sorts[n % 3]},{n}.png,,{w}.0,{h},{x},{y}" for n, (x, y, w, h) in enumerate(RECTANGLES)]
-    data = load(table(annotated(tmp_path, masks=None), *rows, header="class,file,note,w,h,x,y", encoding=encoding))
+    rows = [f"{sorts[n % 3]},{n}.png,,{r}.0,{b},{x},{y}" for n, (x, y, r, b) in enumerate(RECTANGLES)]
+    header = "class,file,note,right,bottom,left,top"
+    data = load(table(annotated(tmp_path, masks=None), *rows, header=header, encoding=encoding))
     assert data.class_names == ("Algen", "Bruch", "große Fuge") and data.masks_train is None
     boxes, labels = together(data, "boxes"), together(data, "y")
     assert boxes.dtype == np.float32 and boxes == pytest.approx(extents(together(data, "x")[..., 0]))
@@ -318,12 +319,12 @@ def test_pictures_lie_in_folders_of_classes_and_masks_likewise(tmp_path):
     assert [image.tobytes() in wet for image in images] == together(data, "y").astype(bool).tolist()
 
 
-def test_a_box_is_inside_but_for_rounding(tmp_path):
-    x = 2 / 15
+def test_a_box_is_in_pixels_of_the_resized_picture_and_inside_but_for_rounding(tmp_path):
     for number in range(5):
         save(tmp_path / "images" / f"{number}.png", np.zeros((80, 640), np.uint8))
-    boxes = together(load(table(tmp_path, *(f"{n}.png,{x * 640},2,{(1 - x) * 640},40" for n in range(5)))), "boxes")
-    assert boxes[0].tolist() == pytest.approx([x, 0.025, 1 - x, 0.5]) and (boxes[:, 0] + boxes[:, 2]).max() <= 1
+    table(tmp_path, *(f"{n}.png,{2 / 15 * 640},-1e-13,{640 + 1e-13},40" for n in range(5)))
+    assert together(load(tmp_path), "boxes")[0].tolist() == pytest.approx([2 / 15 * 640, 0, 640, 40])
+    assert together(load(tmp_path, size=32), "boxes")[0].tolist() == pytest.approx([2 / 15 * 32, 0, 32, 16])
 
 
 # What is refused: each spoils a folder, and names what the message has to say
@@ -412,8 +413,8 @@ def boxes(*rows: str, **settings) -> Callable[[Path], None]:
     return lambda folder: table(folder, *rows, *(f"{n}.png,1,2,3,4" for n in range(len(rows), 10)), **settings)
 
 
-MASK, CLASS = drawn(RECTANGLES[7]), "file,x,y,w,h,class"
-OUTSIDE = ("-1,2,3,4", "1,-2,3,4", "1,2,0,4", "1,2,3,-4", "1,2,29.5,4", "1,2,3,18.5", "nan,2,3,4", "1,b,3,4")
+MASK, CLASS = drawn(RECTANGLES[7]), "file,left,top,right,bottom,class"
+OUTSIDE = ("-1,2,3,4", "1,-2,3,4", "1,2,1,4", "1,2,3,-4", "1,2,30.5,4", "1,2,3,20.5", "nan,2,3,4", "1,b,3,4")
 
 
 @pytest.mark.parametrize(
@@ -428,12 +429,15 @@ OUTSIDE = ("-1,2,3,4", "1,-2,3,4", "1,2,0,4", "1,2,3,-4", "1,2,29.5,4", "1,2,3,1
         (put("masks/7.png", drawn(RECTANGLES[7], 128)), f"masks: got 0, 128, 255, {RANGE}"),
         (put("masks/7.png", MASK // 2 + MASK % 9), f"masks: got 0, 130, 255, {RANGE}"),
         (
-            boxes(header="file;x;y;w;h"),
-            "/boxes.csv: got the columns file;x;y;w;h, expected file, x, y, w, h (and class)",
+            boxes(header="file,x,y,w,h"),
+            "/boxes.csv: got the columns file, x, y, w, h, expected file, left, top, right, bottom in pixels (and class)",
         ),
         (boxes("a.png,1,2,3,4"), "/boxes.csv: 'a.png' is not in images\nFOLDER/boxes.csv: has no box for '0.png'"),
         (boxes("0.png,1,2,3,4", "0.png,1,2,3,4"), "/boxes.csv: '0.png' has a second box\n"),
-        *((boxes(f"0.png,{box}"), f"/boxes.csv: '0.png' has {box.replace(',', ', ')}, expected x") for box in OUTSIDE),
+        *(
+            (boxes(f"0.png,{box}"), f"/boxes.csv: '0.png' has {box.replace(',', ', ')}, expected left")
+            for box in OUTSIDE
+        ),
         (boxes("0.png,1,2,3,4,tile", header=CLASS), "/boxes.csv: '1.png' has no class\nFOLDER/boxes.csv: '2.png' has"),
         (boxes("0.png,1,2,3,4,grün", header=CLASS, encoding="latin-1"), "/boxes.csv: cannot be read as a table in UTF"),
     ],

@@ -61,13 +61,13 @@ def test_labels_masks_and_boxes_fit_together(scenes):
     for mask, box in zip(masks.reshape(-1, size, size), scenes.boxes.reshape(-1, 4), strict=True):
         rows, columns = np.nonzero(mask)
         left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-        assert box == pytest.approx(np.array([left, top, right - left, bottom - top]) / size, abs=1e-6)
+        assert box.tolist() == [left, top, right, bottom]
 
 
 def test_boxes_of_masks_that_are_not_square():
     masks = np.zeros((3, 4, 8), np.uint8)
     masks[1, 1:3, 2:7] = masks[2, 3, 0] = masks[2, 0, 7] = 255
-    assert np.array_equal(boxes_of(masks), [(0, 0, 0, 0), (2 / 8, 1 / 4, 5 / 8, 2 / 4), (0, 0, 1, 1)]), "empty: zeros"
+    assert np.array_equal(boxes_of(masks), [(0, 0, 0, 0), (2, 1, 7, 3), (0, 0, 8, 4)]), "empty: zeros"
 
 
 # Masks and the picture
@@ -95,7 +95,7 @@ def test_upright_objects_have_the_shape_of_their_label_and_stand_in_the_middle()
     for classes in (CLASSES, ("moon", "star", "bolt")):
         scenes = render(30, classes=classes, **FIXED)
         assert scenes.class_names == classes
-        assert scenes.boxes[:, :2] + scenes.boxes[:, 2:] / 2 == pytest.approx(0.5, abs=1 / 32)
+        assert (scenes.boxes[:, :2] + scenes.boxes[:, 2:]) / 2 == pytest.approx(16, abs=1)
         for label, mask in zip(scenes.labels, scenes.masks, strict=True):
             assert np.array_equal(mask, templates[classes[label]])
 
@@ -111,7 +111,8 @@ def test_objects_lie_anywhere_in_the_frame_but_wholly_inside(objects):
     assert areas(masks) == pytest.approx(areas(masks_in_place), rel=0.2)
     assert areas(masks).sum() == pytest.approx(areas(masks_in_place).sum(), rel=0.005)
     boxes = boxes_of(masks)
-    counts, _, _ = np.histogram2d(*(boxes[:, :2] / (1 - boxes[:, 2:])).T, bins=3, range=[(0, 1.05)] * 2)
+    room = 64 - (boxes[:, 2:] - boxes[:, :2])
+    counts, _, _ = np.histogram2d(*(boxes[:, :2] / room).T, bins=3, range=[(0, 1.05)] * 2)
     assert counts.min() > 10, "some part of the frame stays empty"
 
 
@@ -131,9 +132,9 @@ def test_later_objects_cover_earlier_ones_of_which_enough_stays_visible():
 @pytest.mark.parametrize("objects", [2, 3, 4])
 def test_objects_in_fixed_positions_have_a_quarter_each(objects):
     scenes = render(200, size=64, objects=objects, **RANDOM | {"position": "fixed", "occlusion": "fixed"})
-    first, last = scenes.boxes[..., :2], scenes.boxes[..., :2] + scenes.boxes[..., 2:]
-    quarters = (first + last) / 2 > 0.5
-    assert np.where(quarters, first >= 0.5 - 1 / 64, last <= 0.5 + 1 / 64).all()
+    first, last = scenes.boxes[..., :2], scenes.boxes[..., 2:]
+    quarters = (first + last) / 2 > 32
+    assert np.where(quarters, first >= 31, last <= 33).all()
     assert np.diff(np.sort(quarters @ [1, 2], axis=1)).all()
 
 
@@ -224,9 +225,10 @@ def test_a_knob_changes_no_pixel_that_belongs_to_others(knob):
 
 def test_scale_is_the_radius():
     scenes = render(200, size=128, classes=["circle"], **FIXED | {"scale": "random"})
-    radii = scenes.boxes[:, 2:] / 2
+    radii = (scenes.boxes[:, 2:] - scenes.boxes[:, :2]) / 2 / 128
     assert (radii.min(), radii.max()) == pytest.approx((0.22, 0.42), abs=0.01)
-    last = render(200, objects=2, classes=["circle"], scale="random").boxes[:, 1, 2:] / 2
+    boxes = render(200, objects=2, classes=["circle"], scale="random", size=64).boxes[:, 1]
+    last = (boxes[:, 2:] - boxes[:, :2]) / 2 / 64
     assert (last.min(), last.max()) == pytest.approx((0.7 * 0.22, 0.25), abs=0.02), "an object fits into a quarter"
 
 

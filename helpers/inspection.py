@@ -319,12 +319,8 @@ def top_patches(model, layer: str, images, channel: int, count: int = 9) -> Patc
     A patch is the receptive field of the unit with the image's largest value, 0 where it leaves the image. It has the
     dtype of the images, ``(n, h, w, c)``.
     """
-    import keras
-
     images = _checked_images(model, images)
-    image = keras.Input(images.shape[1:])
-    plain = keras.Model(model.inputs, model.outputs)
-    fixed = keras.models.clone_model(plain, [image], clone_function=lambda layer: layer)  # its layers are the same
+    fixed = _on_inputs(model, [images.shape[1:]])
     field, shape = receptive_field(fixed, layer), _named("layer", layer, _graph(fixed)[0]).shape
     if len(shape) != 3:
         raise ValueError(f"layer: got {layer!r} with outputs of shape {shape}, expected maps (h, w, c)")
@@ -404,9 +400,10 @@ def _graph(model, is_whole: bool = False) -> tuple[list[_Use], list]:
             if not inputs:  # where the model begins
                 continue
             if hasattr(layer, "layers") and not is_whole:
-                stands_for.update(zip(map(id, layer.inputs), inputs, strict=True))
-                walk(layer, f"{prefix}{layer.name}/")
-                stands_for.update(zip(map(id, node.outputs), resolved(layer.outputs), strict=True))
+                own = _on_inputs(layer, [tensor.shape[1:] for tensor in inputs])
+                stands_for.update(zip(map(id, own.inputs), inputs, strict=True))
+                walk(own, f"{prefix}{layer.name}/")
+                stands_for.update(zip(map(id, node.outputs), resolved(own.outputs), strict=True))
                 continue
             name = prefix + layer.name
             names[name] += 1
@@ -422,6 +419,14 @@ def _graph(model, is_whole: bool = False) -> tuple[list[_Use], list]:
     if len(model.inputs) != 1:
         raise ValueError(f"model: got {len(model.inputs)} inputs, expected one")
     return uses, resolved(model.outputs)
+
+
+def _on_inputs(model, shapes: Sequence[tuple[int, ...]]):
+    """A model of the same layers, on inputs of these shapes."""
+    import keras
+
+    plain, inputs = keras.Model(model.inputs, model.outputs), [keras.Input(shape) for shape in shapes]
+    return keras.models.clone_model(plain, inputs, clone_function=lambda layer: layer)
 
 
 def _checked_images(model, images) -> np.ndarray:

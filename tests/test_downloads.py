@@ -190,8 +190,9 @@ def test_a_trimap_becomes_a_mask_with_the_border_inside_and_a_box(offline, tiny,
     if size:
         expected = np.stack([resized(mask, size, Image.Resampling.NEAREST) for mask in expected])
     assert data.masks_train.dtype == np.uint8 and np.array_equal(data.masks_train, expected[..., 0])
-    extents = np.stack([(1 + order % 3) / 10, (1 + order % 5) / 12, 0 * order + 0.5, 0 * order + 0.5], axis=1)
-    assert np.allclose(data.boxes_train, extents, atol=1 / size if size else 1e-6)
+    left, top = 1 + order % 3, 1 + order % 5
+    extents = np.stack([left, top, left + 5, top + 6], axis=1) * (size / np.array([10, 12, 10, 12]) if size else 1)
+    assert np.allclose(data.boxes_train, extents, atol=1 if size else 1e-6)
 
 
 # What is refused, and a network that does not do its part

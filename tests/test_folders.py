@@ -430,7 +430,7 @@ OUTSIDE = ("-1,2,3,4", "1,-2,3,4", "1,2,1,4", "1,2,3,-4", "1,2,30.5,4", "1,2,3,2
         (put("masks/7.png", MASK // 2 + MASK % 9), f"masks: got 0, 130, 255, {RANGE}"),
         (
             boxes(header="file,x,y,w,h"),
-            "/boxes.csv: got the columns file, x, y, w, h, expected file, left, top, right, bottom in pixels (and class)",
+            "/boxes.csv: got the columns file, x, y, w, h, expected file, left, top, right, bottom in pixels",
         ),
         (boxes("a.png,1,2,3,4"), "/boxes.csv: 'a.png' is not in images\nFOLDER/boxes.csv: has no box for '0.png'"),
         (boxes("0.png,1,2,3,4", "0.png,1,2,3,4"), "/boxes.csv: '0.png' has a second box\n"),

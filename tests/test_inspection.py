@@ -162,12 +162,13 @@ def test_nested_shared_and_residual_models_are_counted_to_the_last_parameter():
     assert inspection.depth(model) == 5
 
 
-def test_layers_used_again_are_counted_at_their_new_size():
+def test_a_model_or_layers_used_again_are_counted_at_their_new_size():
     inner = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(1, 3, name="conv")], name="inner")
-    assert inspection.multiply_adds(stack((20, 20, 1), *inner.layers)) == {"conv": 18 * 18 * 9}
     inputs = keras.Input((9, 8, 1))
-    with pytest.raises(ValueError, match=r"an output of shape \(None, None, 1\) at 'inner/conv', expected fixed sizes"):
-        inspection.layer_sizes(keras.Model(inputs, inner(inputs)))
+    sizes = inspection.layer_sizes(keras.Model(inputs, inner(inner(inputs))))
+    expected = [("inner/conv", (7, 6, 1), 10), ("inner/conv#2", (5, 4, 1), 0)]
+    assert [(row.name, row.shape, row.parameters) for row in sizes] == expected
+    assert inspection.multiply_adds(stack((20, 20, 1), *inner.layers)) == {"conv": 18 * 18 * 9}
 
 
 def layer_by_layer(model) -> int:

@@ -277,11 +277,14 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
         return [(1, 1, before) for before, _ in layer.padding]
     if kind == "Cropping2D":
         return [(1, 1, -before) for before, _ in layer.cropping]
-    if kind in _IN_PLACE or kind.startswith(_IN_TRAINING):
+    if kind in _IN_PLACE or kind.startswith(_IN_TRAINING) or getattr(layer, "works_place_by_place", False):
         return [(1, 1, 0), (1, 1, 0)]
     if kind not in (*_CONVOLUTIONS, "MaxPooling2D", "AveragePooling2D"):
         got = f"got one that sees the image through {use.name!r} ({kind}), whose geometry is unknown"
-        raise ValueError(f"layer: {got}, expected convolutions, pooling, padding, layers that work place by place")
+        known = (
+            "convolutions, pooling, padding, and layers that work place by place, as one's own say with an attribute"
+        )
+        raise ValueError(f"layer: {got}, expected {known} works_place_by_place = True")
     window = []
     kernel, rates = (layer.kernel_size, layer.dilation_rate) if kind in _CONVOLUTIONS else (layer.pool_size, (1, 1))
     for k, rate, stride, length in zip(kernel, rates, layer.strides, use.inputs[0].shape[1:3], strict=True):

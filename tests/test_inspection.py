@@ -81,6 +81,12 @@ def local_response_norm(x):
     return x / (2 + 1e-4 * sum(squares[..., i : i + x.shape[-1]] for i in range(5))) ** 0.75
 
 
+def local(layer: layers.Layer) -> layers.Layer:
+    """A layer that says that it works place by place."""
+    layer.works_place_by_place = True
+    return layer
+
+
 def nested_model() -> keras.Model:
     """Nested, residual, with a shared layer and with operations that are no layers."""
     inputs = keras.Input((12, 12, 2), name="image")
@@ -374,6 +380,7 @@ def test_behind_squeeze_and_excitation_a_unit_sees_everything():
     [
         *(layers.RandomShear(0.2), layers.RandomZoom(0.5), layers.RandomColorJitter(1.0), layers.LayerNormalization()),
         *(layers.Activation("tanh"), layers.PReLU(), layers.BatchNormalization(), layers.Dropout(0.5)),
+        local(Own(local_response_norm)),
     ],
     ids=lambda layer: layer.name,
 )

@@ -1,18 +1,31 @@
-"""What all checkers share.
+"""An exercise is data: a right answer, a function that draws arguments, and mistakes with what there is to say.
 
-A checker compares the answer with a reference on fresh random inputs. When they differ it looks for a known
-mistake that gives the same wrong results, and names that one. Each exercise is a function registered by name.
+An answer is called with fresh arguments. Where its results differ from the right ones, they are compared with those of
+each mistake; the first that gives the same is named. What cannot be drawn (a block, a training) has a judge of its own.
 """
 
 import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
-TOLERANCE = 1e-5  # relative to the largest value: float32 answers pass
+TOLERANCE = 1e-4  # relative to the largest value: sums in float32 pass
+CASES = 16
+EXERCISES: dict[str, "Exercise"] = {}
+
+
+class Mistake(Exception):
+    """Raised where something is wrong with an answer; its text is the diagnosis."""
+
+
+class _TooSlow(BaseException):
+    """Not an ``Exception``, which an answer might catch."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,34 +40,84 @@ class Verdict:
         return f"Exercise {self.exercise}: {self.status}" + (f". {self.diagnosis}" if self.diagnosis else "")
 
 
-class Mistake(Exception):
-    """Raised inside a checker; its text is the diagnosis."""
+@dataclass
+class Exercise:
+    """An exercise, which registers itself under its name.
+
+    `mistakes` are functions like `right`, by diagnosis. `also` are further arguments, each after what a wrong result
+    for them says; they are asked once the drawn ones are right. A `judge`, which raises `Mistake`, stands for all that.
+    """
+
+    name: str
+    right: Callable | None = None
+    draw: Callable[[np.random.Generator], Mapping] | None = None
+    mistakes: Mapping[str, Callable] = field(default_factory=dict)
+    also: Sequence[tuple[str, Mapping]] = ()
+    judge: Callable[[object], None] | None = None
+    seconds: int = 10  # after which an answer is interrupted
+
+    def __post_init__(self):
+        EXERCISES[self.name] = self
+
+    def judge_drawn(self, answer) -> None:
+        rng = np.random.default_rng()
+        cases = [self.draw(rng) for _ in range(CASES)]
+        results = [call(answer, case) for case in cases]
+        expected = [self.right(**copy.deepcopy(dict(case))) for case in cases]
+        if not _all_same(results, expected):
+            made = {text: self._made(mistake, cases) for text, mistake in self.mistakes.items()}
+            text = next((text for text, wrong in made.items() if _all_same(results, wrong)), None)
+            raise Mistake(text or _by_value(results, expected, made) or _first_difference(results, expected, cases))
+        for text, case in self.also:
+            result, right = call(answer, case, f"{text} "), self.right(**copy.deepcopy(dict(case)))
+            if not same(result, right):
+                raise Mistake(f"{text} {_difference(result, right, case)}")
+
+    def _made(self, mistake: Callable, cases: Sequence[Mapping]) -> list:
+        with np.errstate(all="ignore"):
+            return [mistake(**copy.deepcopy(dict(case))) for case in cases]
 
 
 def check(exercise: str, answer) -> Verdict:
-    """Check an answer to an exercise.
+    """Check an answer, a function or a value, to the exercise of this name.
 
-    Parameters
-    ----------
-    exercise
-        The name that the exercise states.
-    answer
-        What the student wrote: a function or a value. ``...`` or a function with no body but ``...`` is not attempted.
-
-    Raises
-    ------
-    ValueError
-        For an exercise that does not exist.
+    ``...``, or a function with no body but ``...``, is not attempted. An exercise that does not exist raises
+    ``ValueError``; whatever an answer does becomes a verdict.
     """
-    if exercise not in _CHECKERS:
-        raise ValueError(f"exercise: got {exercise!r}, expected one of {', '.join(_CHECKERS)}")
+    if exercise not in EXERCISES:
+        raise ValueError(f"exercise: got {exercise!r}, expected one of {', '.join(EXERCISES)}")
     if answer is ... or answer is None or (inspect.isfunction(answer) and _is_stub(answer)):
         return Verdict(exercise, "not attempted yet")
+    asked = EXERCISES[exercise]
     try:
-        _CHECKERS[exercise](answer)
+        with _interrupted_after(asked.seconds):
+            (asked.judge or asked.judge_drawn)(answer)
     except Mistake as mistake:
         return Verdict(exercise, "not yet", str(mistake))
+    except _TooSlow:
+        return Verdict(exercise, "not yet", f"It is not done after {asked.seconds} s: does every loop end?")
+    except Exception as error:
+        return Verdict(exercise, "not yet", f"It cannot be judged: {type(error).__name__}: {plain(error)}")
     return Verdict(exercise, "correct")
+
+
+@contextmanager
+def _interrupted_after(seconds: int) -> Iterator[None]:
+    """Raise `_TooSlow` after so many seconds, on systems that can and where the main thread asks."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _stub(): ...
@@ -70,22 +133,18 @@ def _is_stub(function: Callable) -> bool:
     return function.__code__.co_code == stub.__code__.co_code
 
 
-_CHECKERS: dict[str, Callable[[object], None]] = {}
-
-
-def exercise(checker: Callable[[object], None]) -> Callable[[object], None]:
-    """Register a checker under its name: it returns for a right answer and raises a `Mistake` otherwise."""
-    _CHECKERS[checker.__name__] = checker
-    return checker
-
-
 def run(answer, case: Mapping, what: str):
     """Return what `answer` gives for these arguments, which `what` names in a diagnosis; a `Mistake` when it fails."""
     if not callable(answer):
         raise Mistake(f"Write a function; this is {describe(answer)}.")
     try:
-        result = answer(**case)
-    except Exception as error:
+        parameters = inspect.signature(answer).parameters.values()
+        is_positional = any(parameter.kind is parameter.POSITIONAL_ONLY for parameter in parameters)
+    except (TypeError, ValueError):  # of something that has no signature
+        is_positional = False
+    try:
+        result = answer(*case.values()) if is_positional else answer(**case)
+    except (Exception, SystemExit) as error:
         refuse_other_names(error, case)
         raise Mistake(f"For {what} it raises {type(error).__name__}: {plain(error)}") from None
     if result is None:
@@ -93,74 +152,68 @@ def run(answer, case: Mapping, what: str):
     return result
 
 
-def refuse_other_names(error: Exception, case: Mapping) -> None:
+def refuse_other_names(error: BaseException, case: Mapping) -> None:
     """Raise a `Mistake` when this error says that the answer's parameters have other names than the arguments."""
     if any(f"unexpected keyword argument '{name}'" in str(error) for name in case):
         raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
 
 
-def call(answer, case: Mapping):
+def call(answer, case: Mapping, remark: str = ""):
     """Return what `answer` gives for copies of these arguments; a `Mistake` when that cannot be judged."""
     arguments = copy.deepcopy(dict(case))
-    result = run(answer, arguments, inputs(case))
+    try:
+        result = run(answer, arguments, inputs(case))
+    except Mistake as mistake:
+        raise Mistake(f"{remark}{mistake}") from None
     for name, value in case.items():
         if isinstance(value, (np.ndarray, list)) and not np.array_equal(value, arguments[name]):
             raise Mistake(f"It changes its input {name}: work on a copy.")
     return result
 
 
-def plain(error: Exception) -> str:
+def plain(error: BaseException) -> str:
     """The beginning of an error's text, without the colours and the list of arguments that Keras adds."""
     text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received")[0]
     return " ".join(text.split())[:300]
 
 
-def judge(answer, outcomes: Callable[..., Mapping], cases: Sequence[Mapping]) -> None:
-    """Raise a `Mistake` unless `answer` gives what is asked for in every case.
-
-    `outcomes` gives, for the arguments of a case, what is asked for, under "", and under each diagnosis what comes out
-    with this mistake. The first that agrees with the answer in every case is reported; when none does, or where a table
-    has none because cases are such that mistakes look the same, the report is how the answer differs.
-    """
-    results = [call(answer, case) for case in cases]
-    tables = [outcomes(**case) for case in cases]
-
-    def agrees(diagnosis):
-        return all(same(result, table[diagnosis]) for result, table in zip(results, tables, strict=True))
-
-    if agrees(""):
-        return
-    for diagnosis in tables[0]:
-        if agrees(diagnosis):
-            raise Mistake(diagnosis)
-    for result, table, case in zip(results, tables, cases, strict=True):
-        if not same(result, table[""]):
-            raise Mistake(_difference(result, table[""], case))
+def _all_same(results: Sequence, expected: Sequence) -> bool:
+    return all(same(*pair) for pair in zip(results, expected, strict=True))
 
 
-def in_either(right: tuple, firsts: Mapping, seconds: Mapping, said: tuple[str, str]) -> dict:
-    """What comes out, by diagnosis, with a mistake in the first of two values, in the second, or in both.
+def _by_value(results: Sequence, expected: Sequence, made: Mapping[str, Sequence]) -> str:
+    """Of several values a diagnosis for each wrong one; empty where one has none."""
+    count = len(expected[0]) if isinstance(expected[0], tuple) else 0
+    if not all(_length(result) == count for result in results):
+        return ""
+    said = []
+    for place in range(count):
+        own = [result[place] for result in results]
+        if not _all_same(own, [right[place] for right in expected]):
+            tables = {text: [wrong[place] for wrong in rows if isinstance(wrong, tuple)] for text, rows in made.items()}
+            found = (text for text, rows in tables.items() if len(rows) == len(own) and _all_same(own, rows))
+            said.append(next(found, ""))
+    return " ".join(said) if all(said) else ""
 
-    `said` are sentences that the first is right, and that the second is.
-    """
-    return (
-        {f"{said[1]} {text}": (wrong, right[1]) for text, wrong in firsts.items()}
-        | {f"{said[0]} {text}": (right[0], wrong) for text, wrong in seconds.items()}
-        | {f"{text} {other}": (firsts[text], seconds[other]) for text in firsts for other in seconds}
-    )
+
+def _first_difference(results: Sequence, expected: Sequence, cases: Sequence[Mapping]) -> str:
+    rows = zip(results, expected, cases, strict=True)
+    return next(_difference(result, right, case) for result, right, case in rows if not same(result, right))
 
 
 def _difference(result, expected, case: Mapping) -> str:
     """Say how a result differs, for a mistake that nobody foresaw."""
     given = f"For {inputs(case)}"
     if isinstance(expected, tuple):
-        if not isinstance(result, (tuple, list)) or len(result) != len(expected):
+        if _length(result) != len(expected):
             return f"{given} it returns {describe(result)}, where {len(expected)} values are asked for."
-        place = next(i for i, pair in enumerate(zip(result, expected, strict=True)) if not same(*pair))
+        place = next(i for i, right in enumerate(expected) if not same(result[i], right))
         return f"In value {place + 1} of {len(expected)}: " + _difference(result[place], expected[place], case)
     array = numbers(result)
     if array is None:
-        return f"{given} it returns {describe(result)}, where numbers are asked for."
+        is_complex = np.iscomplexobj(result)
+        what = "complex numbers, as an FFT gives them: take .real" if is_complex else describe(result)
+        return f"{given} it returns {what}, where {'real ' * is_complex}numbers are asked for."
     if array.shape != np.shape(expected):
         if np.ndim(expected) == 0:
             return f"{given} it returns {describe(result)}, where one number is asked for."
@@ -171,17 +224,20 @@ def _difference(result, expected, case: Mapping) -> str:
         return f"{given} you return {result}, where {expected} is asked for."
     off = np.abs(array - expected) > TOLERANCE * np.abs(expected).max()
     first = tuple(int(i) for i in np.argwhere(off)[0])
-    return (
-        f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: "
-        f"{array[first]:.4g}, where {expected[first]:.4g} is asked for."
-    )
+    values = f"{array[first]:.4g}, where {np.asarray(expected)[first]:.4g} is asked for."
+    return f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: {values}"
+
+
+def _length(result) -> int:
+    """How many values something is; 0 where it is one."""
+    return len(result) if isinstance(result, (tuple, list)) or np.ndim(result) else 0
 
 
 def same(result, expected) -> bool:
     """True when a result is the expected number, array or tuple of these, but for rounding."""
     if isinstance(expected, tuple):
-        is_pair = isinstance(result, (tuple, list)) and len(result) == len(expected)
-        return is_pair and all(map(same, result, expected))
+        is_as_long = isinstance(result, (tuple, list, np.ndarray)) and _length(result) == len(expected)
+        return is_as_long and all(map(same, result, expected))
     array, expected = numbers(result), np.asarray(expected, dtype=float)
     if array is None or array.shape != expected.shape:
         return False
@@ -192,7 +248,7 @@ def numbers(result) -> np.ndarray | None:
     """A result as an array of floats; None when it is something else."""
     try:
         array = np.asarray(result)
-    except ValueError:  # rows of different lengths
+    except (TypeError, ValueError):  # rows of different lengths, or what cannot be an array
         return None
     return array.astype(float) if array.dtype.kind in "buif" else None
 

@@ -54,12 +54,16 @@ def model_of(answer, case: Mapping, added: str, joined: str = ""):
         if result is tensor:
             raise Mistake(f"It returns {name} itself: use the tensor that each layer gives.")
     try:
-        return keras.Model(list(tensors.values()), result)
+        model = keras.Model(list(tensors.values()), result)
     except Exception as error:
         raise Mistake(
             f"No model leads from {given} to the result: does each layer read that, or what came of it? Keras says: "
             f"{plain(error)}"
         ) from None
+    dropping = [layer.name for layer in model.layers if "Dropout" in type(layer).__name__]
+    if dropping:
+        raise Mistake(f"There is a dropout in it, {dropping[0]!r}: nothing of the kind is asked for.")
+    return model
 
 
 def parts_of(model) -> tuple[list[dict], list[dict], list[str]]:

@@ -1,283 +1,177 @@
-"""The exercises of notebook 04, milestone architectures: each checker is named like its exercise."""
+"""The exercises of notebook 04, milestone architectures."""
 
 import itertools
 import math
-import time
-import timeit
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
-from .engine import Mistake, call, exercise, in_either, judge, numbers
+from .engine import Exercise, Mistake
 from .keras_blocks import close, computed, is_right, kernel_shape, model_of, parts_of, randomised, stepped
 
 
-@exercise
-def smallest_input(answer) -> None:
-    rng = np.random.default_rng()
-    alexnet = [(11, 4, 0), (3, 2, 0), (5, 1, 2), (3, 2, 0), (3, 1, 1), (3, 1, 1), (3, 1, 1), (3, 2, 0)]
-    lists = [[(3, 2, 1)], [(5, 1, 0), (2, 2, 0)], [(4, 3, 1), (3, 1, 0)], alexnet]
-    for _ in range(20):
-        kernels, strides = rng.integers((3, 1), (8, 4), size=(int(rng.integers(3, 6)), 2)).T
-        paddings = rng.integers(0, (kernels + 1) // 2)
-        lists.append(list(zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True)))
-
-    def back(layers, step=lambda n, k, s, p: (n - 1) * s + k - 2 * p, least=1, last=1):
-        """The side of the image, from that after the last layer; `step` goes back through one layer."""
-        n = last
-        for layer in reversed(layers):
-            n = max(step(n, *layer), least)
-        return n
-
-    def outcomes(layers):
-        right = back(layers)
-        return {
-            "": right,
-            "The padding has no effect: zeros stand in for 2·padding.": (
-                back(layers, lambda n, k, s, p: (n - 1) * s + k)
-            ),
-            "You count the padding on one side only: it goes around.": (
-                back(layers, lambda n, k, s, p: (n - 1) * s + k - p)
-            ),
-            "You add the padding: the map needs less, not more.": (
-                back(layers, lambda n, k, s, p: (n - 1) * s + k + 2 * p)
-            ),
-            "The strides have no effect: a window moves by them.": back(layers, lambda n, k, s, p: n - 1 + k - 2 * p),
-            "Between n places there are n − 1 steps: you have n.": back(layers, lambda n, k, s, p: n * s + k - 2 * p),
-            "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": (
-                back(layers, lambda n, k, s, p: n * s + k - 1 - 2 * p)
-            ),
-            "Each triple is (kernel, stride, padding), in this order.": (
-                back(layers, lambda n, s, k, p: (n - 1) * s + k - 2 * p)
-            ),
-            "The layers are read from the wrong end: begin with the last.": back(layers[::-1]),
-            "You use only the first layer.": back(layers[:1]),
-            "You use only the last layer.": back(layers[-1:]),
-            "This is the product of the strides: the kernels are missing.": math.prod(s for _, s, _ in layers),
-            "You begin with no place after the last layer: one is left.": back(layers, last=0, least=-math.inf),
-            "One too few: of an image of this side, nothing is left.": right - 1,
-            "One too many: an image with a side one shorter is enough.": right + 1,
-            "This is the area: return the side.": right**2,
-        }
-
-    judge(answer, outcomes, [{"layers": layers} for layers in lists])
-
-    def with_many_zeros(layers):
-        unlimited = back(layers, least=-math.inf)
-        return {
-            "": back(layers),
-            "For [(1, 1, 1)] zeros alone would be enough, but an image has at least one pixel.": unlimited,
-            "In the middle a layer leaves no place, and nothing to put zeros around: each has to leave one.": (
-                max(unlimited, 1)
-            ),
-        }
-
-    # More zeros than a kernel needs
-    lists = [(1, 1, 1)], [(3, 2, 0), (2, 1, 2)], [(5, 1, 0), (3, 2, 2), (1, 1, 1)]
-    judge(answer, with_many_zeros, [{"layers": layers} for layers in lists])
+def smallest_input(layers, *, step=lambda n, k, s, p: (n - 1) * s + k - 2 * p, order=-1):
+    n = 1
+    for k, s, p in layers[::order]:  # back through each layer, which has to leave a place
+        n = max(step(n, k, s, p), 1)
+    return n
 
 
-@exercise
-def grouped_cost(answer) -> None:
-    rng = np.random.default_rng()
-    # Two groups, then one group, one for each channel, and any
-    cases = [
-        {"side": 9, "k": 3, "channels": 4, "filters": 6, "groups": 2},
-        {"side": 7, "k": 3, "channels": 5, "filters": 8, "groups": 1},
-        {"side": 6, "k": 5, "channels": 7, "filters": 7, "groups": 7},
-    ]
-    for _ in range(10):
-        side, groups, *widths = (int(value) for value in rng.integers((7, 2, 2, 2), (30, 6, 9, 9)))
-        channels, filters = (groups * width for width in widths)
-        sizes = {"side": side, "k": int(rng.choice([3, 5, 7])), "channels": channels, "filters": filters}
-        cases.append(sizes | {"groups": groups})
-
-    def outcomes(side, k, channels, filters, groups):
-        weights = k**2 * channels * filters // groups
-        right = parameters, products = weights + filters, side**2 * weights
-        wrong_parameters = {
-            "The groups have no effect on the parameters: a filter sees its part of the channels.": (
-                weights * groups + filters
-            ),
-            "The parameters are those of one group only.": weights / groups + filters,
-            "The parameters are those of one group only, biases too.": parameters / groups,
-            "The parameters grow with the groups: they have to fall.": weights * groups**2 + filters,
-            "The biases are missing in the parameters: one for each filter.": weights,
-            "You divide the biases by the groups: each filter has one.": weights + filters / groups,
-            "You multiply the biases by the groups: each filter has one.": weights + filters * groups,
-            "There is one bias for each filter, not one in all.": weights + 1,
-            "There is one bias for each filter, not for each group.": weights + groups,
-            "In the parameters a slice of a filter has k×k weights, not k.": weights // k + filters,
-        }
-        wrong_products = {
-            "The groups have no effect on the multiply-adds: a filter reads its part of the channels.": (
-                products * groups
-            ),
-            "The multiply-adds are those of one group only.": products / groups,
-            "The multiply-adds grow with the groups: they have to fall.": products * groups**2,
-            "You count the biases among the multiply-adds: they cost none.": side**2 * parameters,
-            "You count each multiply-add twice: a product and its addition are one.": 2 * products,
-            "The multiply-adds are those of a single place: there are side×side.": weights,
-            "The multiply-adds are those of a single row: there are side×side places.": side * weights,
-            "The map keeps its size: you count the multiply-adds where the whole kernel fits.": (
-                (side - k + 1) ** 2 * weights
-            ),
-            "In the multiply-adds a slice of a filter has k×k weights, not k.": products // k,
-            "The multiply-adds are those of one filter only.": products // filters,
-        }
-        said = "The parameters are right.", "The multiply-adds are right."
-        return {
-            "": right,
-            "The two numbers are in the wrong order: the parameters first, then the multiply-adds.": right[::-1],
-            "This is the sum of both: return the two numbers.": sum(right),
-        } | in_either(right, wrong_parameters, wrong_products, said)
-
-    judge(answer, outcomes, cases)
+def _layers(rng):
+    kernels, strides = rng.integers((3, 2), (8, 4), size=(int(rng.integers(3, 6)), 2)).T
+    paddings = rng.integers(0, (kernels + 1) // 2)
+    paddings[0] = 1
+    return {"layers": list(zip(kernels.tolist(), strides.tolist(), paddings.tolist(), strict=True))}
 
 
-@exercise
-def densenet_count(answer) -> None:
-    rng = np.random.default_rng()
-    cases = [{"blocks": [2, 3, 2], "growth": 4, "stem": 9}, {"blocks": [3, 2], "growth": 5, "stem": 8}]
-    for _ in range(8):
-        growth, stem = (int(value) for value in rng.integers((3, 5), (20, 40)))
-        blocks = rng.integers(2, 7, size=int(rng.integers(2, 5))).tolist()
-        cases.append({"blocks": blocks, "growth": growth, "stem": stem})
-
-    def outcomes(blocks, growth, stem):
-        g = growth
-
-        def count(
-            layer=lambda c, given: 4 * c * g + 36 * g * g,
-            between=lambda c, half: c * half,
-            half=lambda c: c // 2,
-            stem=stem,
-            last=False,
-        ):
-            """Channels and weights; a layer that sees c channels, in a block given so many, has `layer(c, given)`."""
-            channels, weights = stem, 0
-            for place, layers in enumerate(blocks):
-                given = channels
-                for _ in range(layers):
-                    weights += layer(channels, given)
-                    channels += growth
-                if last or place < len(blocks) - 1:
-                    weights += between(channels, half(channels))
-                    channels = half(channels)
-            return channels, weights
-
-        right = count()
-        wrong_layers = {
-            "A layer's 1×1 convolution is missing.": lambda c, given: 36 * g * g,
-            "A layer's 3×3 convolution is missing.": lambda c, given: 4 * c * g,
-            "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": lambda c, given: (4 + 9) * c * g,
-            "The 1×1 convolution is missing, and the 3×3 reads all channels so far.": lambda c, given: 9 * c * g,
-            "The 1×1 convolution gives 4·growth channels, not growth.": lambda c, given: c * g + 9 * g * g,
-            "The 3×3 convolution gives growth channels, not 4·growth.": lambda c, given: 4 * c * g + 144 * g * g,
-            "The 3×3 convolution has 9 weights in a slice, not 3.": lambda c, given: 4 * c * g + 12 * g * g,
-            "The 3×3 convolution has 9 weights in a slice, not 1.": lambda c, given: 4 * c * g + 4 * g * g,
-            "A layer sees all channels so far, not only what the block was given.": (
-                lambda c, given: 4 * given * g + 36 * g * g
-            ),
-            "A layer sees all channels so far, not only those of the layer before it.": (
-                lambda c, given: 4 * (c if c == given else g) * g + 36 * g * g
-            ),
-            "A layer does not see the channels that it makes itself: add growth after counting it.": (
-                lambda c, given: 4 * (c + g) * g + 36 * g * g
-            ),
-        }
-        wrong_betweens = {
-            "The convolutions between the blocks are missing.": lambda c, half: 0,
-            "Between two blocks half of the channels come out: you count all.": lambda c, half: c * c,
-            "Between two blocks all channels are read: count before you halve.": lambda c, half: half**2,
-            "The convolution between two blocks is 1×1, not 3×3.": lambda c, half: 9 * c * half,
-        }
-        wrong_weights = (
-            {text: count(layer) for text, layer in wrong_layers.items()}
-            | {text: count(between=between) for text, between in wrong_betweens.items()}
-            | {
-                "This counts biases: these convolutions have none.": count(
-                    lambda c, given: 4 * (c + 1) * g + (36 * g + 1) * g, lambda c, half: (c + 1) * half
-                ),
-                "The convolution that makes the stem's channels is not counted here.": (0, right[1] + 147 * stem),
-            }
-        )
-        return {
-            "": right,
-            "The two numbers are in the wrong order: the channels first, then the weights.": right[::-1],
-            "The channels are never halved: between two blocks a 1×1 convolution does that.": (
-                count(half=lambda c: c, between=lambda c, half: 0)
-            ),
-            "The convolution between two blocks leaves all channels: it halves them.": count(half=lambda c: c),
-            "There is a convolution after the last block too: it stands between two blocks only.": count(last=True),
-            "Half of 9 channels are 4, not 4.5: divide with //.": count(half=lambda c: c / 2),
-            "Half of 9 channels are 4: you round up.": count(half=lambda c: -(-c // 2)),
-            "The stem has no effect: the first block gets that many channels.": count(stem=0),
-        } | {f"The channels are right. {text}": (right[0], wrong) for text, (_, wrong) in wrong_weights.items()}
-
-    judge(answer, outcomes, cases)
+Exercise(
+    "smallest_input",
+    right=smallest_input,
+    draw=_layers,
+    mistakes={
+        "The padding has no effect: zeros stand in for 2·padding.": partial(
+            smallest_input, step=lambda n, k, s, p: (n - 1) * s + k
+        ),
+        "You count the padding on one side only: it goes around.": partial(
+            smallest_input, step=lambda n, k, s, p: (n - 1) * s + k - p
+        ),
+        "You add the padding: the map needs less, not more.": partial(
+            smallest_input, step=lambda n, k, s, p: (n - 1) * s + k + 2 * p
+        ),
+        "The strides have no effect: a window moves by them.": partial(
+            smallest_input, step=lambda n, k, s, p: n - 1 + k - 2 * p
+        ),
+        "Between n places there are n − 1 steps: you have n.": partial(
+            smallest_input, step=lambda n, k, s, p: n * s + k - 2 * p
+        ),
+        "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": partial(
+            smallest_input, step=lambda n, k, s, p: n * s + k - 1 - 2 * p
+        ),
+        "The layers are read from the wrong end: begin with the last.": partial(smallest_input, order=1),
+    },
+    also=[
+        ("A single layer:", {"layers": [(5, 2, 0)]}),
+        ("With stride 1 and a kernel larger than the image but for its zeros:", {"layers": [(3, 1, 1), (4, 1, 0)]}),
+        (
+            "Zeros alone would be enough here, but each layer reads and leaves at least one place.",
+            {"layers": [(1, 1, 1)]},
+        ),
+    ],
+)
 
 
-def _paths(blocks: int) -> np.ndarray:
-    return np.array([math.comb(blocks, k) for k in range(blocks + 1)])
+def grouped_cost(side, k, channels, filters, groups, *, shared=lambda groups: groups, size=lambda k: k * k, biases=1):
+    weights = size(k) * channels * filters // shared(groups)
+    return weights + biases * filters, side * side * weights
 
 
-@exercise
-def path_lengths(answer) -> None:
-    def outcomes(blocks):
-        right, lengths = _paths(blocks), np.arange(blocks + 1)
-        return {
-            "": right,
-            "The last number is missing: one path goes through all blocks.": right[:-1],
-            "The first number is missing: one path goes through no block at all.": right[1:],
-            "The first and the last number are missing: no block, and all blocks.": right[1:-1],
-            "This is the number of all paths: return one number for each length.": right.sum(),
-            "These are shares of all paths: return how many there are.": right / right.sum(),
-            "These paths go through at most so many blocks: count those through exactly so many.": np.cumsum(right),
-            "You count a path once for each block that it goes through: count it once.": lengths * right,
-            "You count orders of the blocks: a signal can go through them in one only.": (
-                right * [math.factorial(k) for k in lengths.tolist()]
-            ),
-            "You double at each step: count in how many ways k of all blocks can be chosen.": 2.0**lengths,
-            "Here one path has each length: one through a single block can take any of them.": np.ones(blocks + 1),
-            "These are the lengths: return how many paths have each.": lengths,
-            "This is one block too many.": _paths(blocks + 1),
-            "This is one block too few.": _paths(blocks - 1),
-        }
-
-    rng = np.random.default_rng()
-    numbers_of_blocks = 1, 2, 3, *rng.integers(4, 10, size=3).tolist()
-    judge(answer, outcomes, [{"blocks": blocks} for blocks in numbers_of_blocks])
-    # An answer that goes through all paths one by one is to be found before 54 blocks take it for ever
-    for blocks in (12, 16, 19, 22):
-        once = partial(call, answer, {"blocks": blocks})
-        # The first time may include what is done only once, such as an import
-        taken = min(timeit.repeat(once, timer=time.thread_time, repeat=2, number=1))
-        if taken > 0.05:
-            raise Mistake(
-                f"{blocks} blocks take {taken:.2g} s: does each further block double the work? 54 blocks have 2^54 "
-                "paths, so count them without going through them."
-            )
-    for blocks in (int(rng.integers(30, 54)), 54):
-        _check_exact(answer, blocks)
+def _grouped(rng):
+    side, groups, *widths = rng.integers((7, 2, 2, 2), (30, 6, 9, 9)).tolist()
+    channels, filters = (groups * width for width in widths)
+    k = int(rng.choice([3, 5, 7]))
+    return {"side": side, "k": k, "channels": channels, "filters": filters, "groups": groups}
 
 
-def _check_exact(answer, blocks: int) -> None:
-    """Raise a `Mistake` unless these are the very numbers, which floats and int64 need not hold."""
-    case = {"blocks": blocks}
-    result, expected = call(answer, case), _paths(blocks)
-    array = numbers(result)
-    if array is None or array.shape != expected.shape:
-        judge(answer, lambda blocks: {"": expected}, [case])
-        return
-    for place, (value, exact) in enumerate(zip(result, expected.tolist(), strict=True)):
-        if value == exact:
-            continue
-        given = f"For blocks={blocks}, {place} of them, you have {value}, where {exact:,} is asked for"
-        if abs(value - exact) < 1e-6 * exact:
-            raise Mistake(f"{given}: a float is rounded. Stay with whole numbers, with // or math.comb.")
-        raise Mistake(f"{given}: does a whole number of NumPy overflow? Python's own do not.")
+Exercise(
+    "grouped_cost",
+    right=grouped_cost,
+    draw=_grouped,
+    mistakes={
+        "The two numbers are in the wrong order: the parameters first.": lambda **c: grouped_cost(**c)[::-1],
+        "The groups have no effect: a filter sees its part of the channels.": partial(
+            grouped_cost, shared=lambda groups: 1
+        ),
+        "These are the numbers of one group only: there are several.": partial(
+            grouped_cost, shared=lambda groups: groups**2
+        ),
+        "The biases are missing in the parameters: one for each filter.": partial(grouped_cost, biases=0),
+        "A slice of a filter has k×k weights, not k.": partial(grouped_cost, size=lambda k: k),
+        "You count the biases among the multiply-adds: they cost none.": lambda **c: (
+            grouped_cost(**c)[0],
+            c["side"] ** 2 * grouped_cost(**c)[0],
+        ),
+        "The map keeps its size: you count the multiply-adds where the whole kernel fits.": lambda **c: (
+            grouped_cost(**c)[0],
+            grouped_cost(**c | {"side": c["side"] - c["k"] + 1})[1],
+        ),
+    },
+    also=[
+        ("One group is an ordinary convolution.", {"side": 7, "k": 3, "channels": 5, "filters": 8, "groups": 1}),
+        (
+            "As many groups as channels: each filter sees one.",
+            {"side": 6, "k": 5, "channels": 7, "filters": 7, "groups": 7},
+        ),
+    ],
+)
+
+
+def densenet_count(
+    blocks, growth, stem, *, layer=lambda c, g: 4 * c * g + 36 * g * g, halve=True, ends=1, biases=False
+):
+    channels, weights = stem, 0
+    for place, layers in enumerate(blocks):
+        for _ in range(layers):
+            weights += layer(channels, growth) + 5 * growth * biases
+            channels += growth
+        if place < len(blocks) - ends:
+            after = channels // 2 if halve else channels
+            weights, channels = weights + channels * after + after * biases, after
+    return channels, weights
+
+
+def _blocks(rng):
+    growth, stem = rng.integers((3, 5), (20, 40)).tolist()
+    return {"blocks": rng.integers(2, 7, size=int(rng.integers(2, 5))).tolist(), "growth": growth, "stem": stem}
+
+
+Exercise(
+    "densenet_count",
+    right=densenet_count,
+    draw=_blocks,
+    mistakes={
+        "The two numbers are in the wrong order: the channels first.": lambda **c: densenet_count(**c)[::-1],
+        "This counts biases: these convolutions have none.": partial(densenet_count, biases=True),
+        "The 3×3 convolution reads the 4·growth channels that the 1×1 gives, not growth.": partial(
+            densenet_count, layer=lambda c, g: 4 * c * g + 9 * g * g
+        ),
+        "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": partial(
+            densenet_count, layer=lambda c, g: 13 * c * g
+        ),
+        "A layer's 1×1 convolution is missing.": partial(densenet_count, layer=lambda c, g: 36 * g * g),
+        "The convolution between two blocks leaves all channels: it halves them.": partial(densenet_count, halve=False),
+        "There is a convolution after the last block too: it stands between two blocks only.": partial(
+            densenet_count, ends=0
+        ),
+    },
+    also=[("One block has no convolution after it.", {"blocks": [3], "growth": 4, "stem": 9})],
+)
+
+
+def path_lengths(blocks):
+    return np.array([math.comb(blocks, length) for length in range(blocks + 1)])
+
+
+Exercise(
+    "path_lengths",
+    right=path_lengths,
+    draw=lambda rng: {"blocks": int(rng.integers(2, 10))},
+    mistakes={
+        "The first number is missing: one path goes through no block at all.": lambda blocks: path_lengths(blocks)[1:],
+        "The last number is missing: one path goes through all blocks.": lambda blocks: path_lengths(blocks)[:-1],
+        "This is the number of all paths: return one number for each length.": lambda blocks: 2**blocks,
+        "These are shares of all paths: return how many there are.": lambda blocks: path_lengths(blocks) / 2**blocks,
+        "These paths go through at most so many blocks: count those through exactly so many.": lambda blocks: np.cumsum(
+            path_lengths(blocks)
+        ),
+        "This is one block too many.": lambda blocks: path_lengths(blocks + 1),
+        "These are the lengths: return how many paths have each.": lambda blocks: np.arange(blocks + 1),
+    },
+    also=[
+        ("One block has two paths.", {"blocks": 1}),
+        ("54 blocks have 2^54 paths: count them without going through them.", {"blocks": 54}),
+    ],
+)
 
 
 # The exercises in Keras
@@ -293,7 +187,6 @@ PLAN = (  # the convolutions of each inception branch: what a diagnosis calls th
 )
 
 
-@exercise
 def factorised_inception(answer) -> None:
     import keras
 
@@ -407,6 +300,8 @@ def _check_branches(result: np.ndarray, x: np.ndarray, rows: list[list[Mapping]]
     )
 
 
+Exercise("factorised_inception", judge=factorised_inception, seconds=60)
+
 BLOCKS = {  # diagnosis, none for the right block: its steps, as `stepped` reads them
     "": "NRCNRC+",
     "There is a ReLU after the addition, which lets nothing negative pass: leave it out.": "NRCNRC+R",
@@ -438,7 +333,6 @@ BLOCKS = {  # diagnosis, none for the right block: its steps, as `stepped` reads
 }
 
 
-@exercise
 def preactivation_block(answer) -> None:
     import keras
 
@@ -488,3 +382,6 @@ def preactivation_block(answer) -> None:
         "Two convolutions and two normalisations are there, but the block does not compute what is asked for: "
         "normalisation, ReLU, convolution, the same again, and x is added."
     )
+
+
+Exercise("preactivation_block", judge=preactivation_block, seconds=60)

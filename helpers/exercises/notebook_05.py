@@ -1,4 +1,4 @@
-"""The exercises of notebook 05, transfer learning: each checker is named like its exercise."""
+"""The exercises of notebook 05, transfer learning."""
 
 import itertools
 import math
@@ -8,376 +8,202 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .engine import Mistake, call, describe, exercise, judge, numbers, run, same
+from .engine import Exercise, Mistake, describe, run, same
 
 
-def _split(
-    layers,
-    frozen,
-    lower=((0, 0), (1, 2)),
-    upper=((1, 1), (0, 1)),
-    kernel=lambda k: k * k,
-    biased=lambda norm: not norm,
-    of=lambda channels, filters: filters,
-) -> tuple[int, int]:
-    """The trainable parameters and the others, where the layers with these numbers are frozen.
-
-    `lower` is for the frozen layers, `upper` for the rest: a row for the trainable and one for the others, with how
-    often the convolution is counted and how often gamma and beta, which are as many as the moving statistics.
-    """
-    total = np.zeros(2, dtype=int)
-    for number, (k, channels, filters, norm) in enumerate(layers):
-        convolution = kernel(k) * channels * filters + filters * biased(norm)
-        shares = lower if number in frozen else upper
-        total += np.array(shares) @ (convolution, 2 * of(channels, filters) * norm)
-    return tuple(total.tolist())
+def trainable_and_frozen(
+    layers, frozen, *, size=lambda k: k * k, biased=lambda norm: not norm, moving=2, learned=2, of_last=False
+):
+    trainable = others = 0
+    for place, (k, channels, filters, norm) in enumerate(layers):
+        own = size(k) * channels * filters + filters * biased(norm) + learned * filters * norm
+        is_frozen = place >= len(layers) - frozen if of_last else place < frozen
+        trainable, others = (trainable, others + own) if is_frozen else (trainable + own, others)
+        others += moving * filters * norm
+    return trainable, others
 
 
-@exercise
-def trainable_and_frozen(answer) -> None:
-    rng = np.random.default_rng()
-    # Both kinds of layers on both sides. The numbers are small, so that a single bias shows.
-    mixed = [(3, 3, 8, True), (5, 8, 5, False), (3, 5, 6, False), (1, 6, 9, True), (3, 9, 4, True)]
-    cases = [{"layers": mixed, "frozen": 2}]
-    for _ in range(10):
-        widths = rng.permutation(np.arange(3, 13))[: int(rng.integers(4, 8))].tolist()
-        layers = [(int(rng.choice([1, 3, 5])), *pair, bool(rng.random() < 0.6)) for pair in itertools.pairwise(widths)]
-        cases.append({"layers": layers, "frozen": int(rng.integers(1, len(layers)))})
+def _layers(rng):
+    widths = rng.permutation(np.arange(3, 13))[:7].tolist()
+    norms = rng.permutation([True, True, True, False, False, bool(rng.integers(2))]).tolist()
+    layers = [
+        (int(rng.choice([3, 5])), *pair, norm) for pair, norm in zip(itertools.pairwise(widths), norms, strict=True)
+    ]
+    return {"layers": layers, "frozen": int(rng.integers(1, 6))}
 
-    def outcomes(layers, frozen):
-        count = len(layers)
-        split = partial(_split, layers, range(frozen))
-        right = split()
-        return {
-            "": right,
-            "The two numbers are in the wrong order: the trainable parameters first.": right[::-1],
-            "The moving mean and variance are counted as trainable: no gradient ever reaches them.": (
-                split(upper=((1, 2), (0, 0)))
-            ),
-            "The moving means and variances are missing: two numbers for each channel, trainable in no layer.": (
-                split(lower=((0, 0), (1, 1)), upper=((1, 1), (0, 0)))
-            ),
-            "The moving means and variances of the layers that are not frozen are missing: they are not trainable "
-            "either.": split(upper=((1, 1), (0, 0))),
-            "The moving means and variances of the frozen layers are missing.": split(lower=((0, 0), (1, 1))),
-            "Of the batch normalisation that is not frozen, gamma and beta are trainable: you count all four as "
-            "others.": split(upper=((1, 0), (0, 2))),
-            "The batch normalisation is missing: four numbers for each channel, two of them trainable.": (
-                split(lower=((0, 0), (1, 0)), upper=((1, 0), (0, 0)))
-            ),
-            "Gamma and beta are missing: two trainable numbers for each channel of a batch normalisation.": (
-                split(lower=((0, 0), (1, 1)), upper=((1, 0), (0, 1)))
-            ),
-            "The batch normalisation is not frozen with its convolution: gamma and beta of the frozen layers still "
-            "count as trainable.": split(lower=((0, 1), (1, 1))),
-            "The batch normalisation of the frozen layers is missing among the others.": split(lower=((0, 0), (1, 0))),
-            "Every convolution has biases here: one with batch normalisation has none.": (
-                split(biased=lambda norm: True)
-            ),
-            "The biases are missing: one for each filter where there is no batch normalisation.": (
-                split(biased=lambda norm: False)
-            ),
-            "The biases are in the wrong layers: True is for batch normalisation, and then there are none.": (
-                split(biased=lambda norm: norm)
-            ),
-            "A kernel has k×k weights for each pair of channels, not k.": split(kernel=lambda k: k),
-            "Batch normalisation comes after the convolution: it has as many channels as filters, not as it reads.": (
-                split(of=lambda channels, filters: channels)
-            ),
-            "The second number is that of all parameters: return those that are not trainable.": (right[0], sum(right)),
-            "This is the sum of both: return two numbers.": sum(right),
-            "You freeze the last layers: the first ones are frozen.": _split(layers, range(count - frozen, count)),
-            "You train the layers that are to be frozen, and freeze the others.": _split(layers, range(frozen, count)),
-            "One layer too many is frozen.": _split(layers, range(frozen + 1)),
-            "One layer too few is frozen.": _split(layers, range(frozen - 1)),
-            "Only one layer is frozen: all up to it are to be.": _split(layers, [frozen - 1]),
-            "frozen has no effect: nothing of the first layers is trainable.": _split(layers, []),
-        }
 
-    judge(answer, outcomes, cases)
-    all_or_none = [{"layers": mixed, "frozen": frozen} for frozen in (0, len(mixed))]
-    judge(answer, lambda layers, frozen: {"": _split(layers, range(frozen))}, all_or_none)
+ONE = [(3, 3, 8, True), (5, 8, 5, False)]
 
+Exercise(
+    "trainable_and_frozen",
+    right=trainable_and_frozen,
+    draw=_layers,
+    mistakes={
+        "The two numbers are in the wrong order: the trainable parameters first.": lambda layers, frozen: (
+            trainable_and_frozen(layers, frozen)[::-1]
+        ),
+        "The moving means and variances are missing: two numbers for each channel, trainable in no layer.": partial(
+            trainable_and_frozen, moving=0
+        ),
+        "The moving mean and variance are counted as trainable: no gradient ever reaches them.": partial(
+            trainable_and_frozen, moving=0, learned=4
+        ),
+        "The batch normalisation is missing: four numbers for each channel, two of them trainable.": partial(
+            trainable_and_frozen, moving=0, learned=0
+        ),
+        "Every convolution has biases here: one with batch normalisation has none.": partial(
+            trainable_and_frozen, biased=lambda norm: True
+        ),
+        "A kernel has k×k weights for each pair of channels, not k.": partial(trainable_and_frozen, size=lambda k: k),
+        "You freeze the last layers: the first ones are frozen.": partial(trainable_and_frozen, of_last=True),
+    },
+    also=[
+        ("Nothing is frozen.", {"layers": ONE, "frozen": 0}),
+        ("All layers are frozen.", {"layers": ONE, "frozen": 2}),
+    ],
+)
 
 PLACES = (0, 1, 2)  # the axes of a batch but for the channels
 
 
-@exercise
-def moving_statistics(answer) -> None:
-    rng = np.random.default_rng()
-    cases = []
-    for steps, batch, height, width, channels in ((2, 4, 2, 3, 3), (4, 3, 3, 2, 2), (3, 2, 2, 4, 5)):
-        # A mean and a spread of its own in each step and channel
-        shift, scale = rng.normal(scale=3, size=(2, steps, 1, 1, 1, channels))
-        noise = rng.normal(size=(steps, batch, height, width, channels))
-        cases.append(
-            {
-                "activations": shift + (1.5 + np.abs(scale)) * noise,
-                "mean": rng.normal(size=channels),
-                "variance": rng.uniform(0.5, 2, size=channels),
-                "momentum": float(rng.uniform(0.6, 0.9)),
-            }
-        )
-
-    def outcomes(activations, mean, variance, momentum):
-        def moved(
-            steps=activations,
-            mean=mean,
-            variance=variance,
-            kept=momentum,
-            over=PLACES,
-            spread=lambda x, _: x.var(PLACES),
-        ):
-            """Moving statistics; the mean is taken over these axes, and `spread` sees the moving mean too."""
-            for batch in steps:
-                variance = kept * variance + (1 - kept) * spread(batch, mean)
-                mean = kept * mean + (1 - kept) * batch.mean(over)
-            return mean, variance
-
-        def moved_over(axes):
-            return moved(over=axes, spread=lambda x, _: x.var(axes))
-
-        def own(x, axes=PLACES):
-            return x.mean(axes), x.var(axes)
-
-        right = moved()
-        return {
-            "": right,
-            "The momentum is on the wrong side: it is the share of the old value that is kept.": (
-                moved(kept=1 - momentum)
-            ),
-            "The two are in the wrong order: the mean first.": right[::-1],
-            "These are the last batch's own mean and variance: nothing of the old values is kept.": (
-                own(activations[-1])
-            ),
-            "These are the mean and variance of all activations: nothing of the old values is kept.": (
-                own(activations, (0, 1, 2, 3))
-            ),
-            "The statistics do not move: they are returned as they came.": (mean, variance),
-            "You begin with a mean of 0 and a variance of 1: begin with mean and variance.": (
-                moved(mean=0 * mean, variance=0 * variance + 1)
-            ),
-            "You begin with a mean and a variance of 0: begin with mean and variance.": (
-                moved(mean=0 * mean, variance=0 * variance)
-            ),
-            "The first batch replaces the old values: it moves them, as each batch does.": (
-                moved(activations[1:], *own(activations[0]))
-            ),
-            "The mean is right. The variance is as it came: it moves as the mean does.": (right[0], variance),
-            "Only the last step has an effect: go on from what the step before left.": moved(activations[-1:]),
-            "Only the first step is taken: all of them, one after the other.": moved(activations[:1]),
-            "All steps are taken together as one batch: each moves the statistics.": (
-                moved([np.concatenate(activations)])
-            ),
-            "One number stands for all channels: take the mean over the batch, height and width only.": (
-                moved_over(None)
-            ),
-            "The mean is over the batch only: each channel has one, over height and width too.": moved_over(0),
-            "The mean is over height and width only: each channel has one, over the batch too.": moved_over((1, 2)),
-            "The mean is right. The standard deviation stands for the variance, which is its square.": (
-                moved(spread=lambda x, _: x.std(PLACES))
-            ),
-            "The mean is right. You divide by n − 1 in the variance: Keras divides by n.": (
-                moved(spread=lambda x, _: x.var(PLACES, ddof=1))
-            ),
-            "The mean is right. The variance is around the moving mean: take it around the batch's own.": (
-                moved(spread=lambda x, moving: ((x - moving) ** 2).mean(PLACES))
-            ),
-            "The mean is right. You take the mean of the squares: subtract the square of the batch's mean.": (
-                moved(spread=lambda x, _: (x**2).mean(PLACES))
-            ),
-            "The mean is right. The variance is one for all channels.": moved(spread=lambda x, _: x.var()),
-        }
-
-    judge(answer, outcomes, cases)
+def moving_statistics(activations, mean, variance, momentum, *, over=PLACES, spread=np.var, kept=lambda m: m):
+    for batch in activations:
+        mean = kept(momentum) * mean + (1 - kept(momentum)) * batch.mean(over)
+        variance = kept(momentum) * variance + (1 - kept(momentum)) * spread(batch, over)
+    return mean, variance
 
 
-def _as_it_is(x: np.ndarray) -> np.ndarray:
-    return x
+def _activations(rng):
+    steps, batch, height, width, channels = rng.integers((2, 2, 2, 2, 2), (5, 5, 4, 5, 6)).tolist()
+    # A mean and a spread of its own in each step and channel
+    shift, scale = rng.normal(scale=3, size=(2, steps, 1, 1, 1, channels))
+    noise = rng.normal(size=(steps, batch, height, width, channels))
+    statistics = {"mean": rng.normal(size=channels), "variance": rng.uniform(0.5, 2, size=channels)}
+    activations = shift + (1.5 + np.abs(scale)) * noise
+    return {"activations": activations, **statistics, "momentum": float(rng.uniform(0.6, 0.9))}
 
 
-def _unit(x: np.ndarray, axis: int = 1, order: int = 2) -> np.ndarray:
-    """Each row, or each column, divided by its length."""
-    return x / np.linalg.norm(x, order, axis=axis, keepdims=True)
-
-
-def _dot(new: np.ndarray, means: np.ndarray) -> np.ndarray:
-    return new @ means.T
-
-
-def _nearness(new: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """The distances, negative: the nearest has the largest."""
-    return -np.linalg.norm(new[:, None] - means, axis=2)
-
-
-SIMILARITIES = "These are the similarities: return the class with the largest."
-
-
-def _nearest_classes(features: np.ndarray, labels: np.ndarray, new: np.ndarray) -> dict:
-    """The classes of the new vectors, and what comes out by diagnosis."""
-
-    def nearest(of=_unit, gather=np.mean, of_means=_unit, of_new=_unit, compared=_dot, pick=lambda s: s.argmax(1)):
-        """`of`, `of_means` and `of_new` scale the features, the means and the new vectors."""
-        means = [gather(of(features)[labels == label], axis=0) for label in range(labels.max() + 1)]
-        return pick(compared(of_new(new), of_means(np.stack(means))))
-
-    right, nearest_image = nearest(), (_unit(new) @ _unit(features).T).argmax(axis=1)
-    as_they_occur = list(dict.fromkeys(labels.tolist()))
-    return {
-        "": right,
-        "The features are not scaled before the mean, so that long vectors count for more.": nearest(of=_as_it_is),
-        "The means are not scaled to length 1, so that the class with the longest has an advantage.": (
-            nearest(of_means=_as_it_is)
+Exercise(
+    "moving_statistics",
+    right=moving_statistics,
+    draw=_activations,
+    mistakes={
+        "The momentum is on the wrong side: it is the share of the old value that is kept.": partial(
+            moving_statistics, kept=lambda m: 1 - m
         ),
-        "Neither the features nor the means are scaled: this is a dot product, not the cosine similarity.": (
-            nearest(of=_as_it_is, of_means=_as_it_is)
+        "The two are in the wrong order: the mean first.": lambda **c: moving_statistics(**c)[::-1],
+        "You begin with a mean of 0 and a variance of 1: begin with mean and variance.": lambda **c: moving_statistics(
+            **c | {"mean": 0 * c["mean"], "variance": 0 * c["variance"] + 1}
         ),
-        "These are sums, not scaled to length 1: a class with many images has an advantage.": (
-            nearest(gather=np.sum, of_means=_as_it_is)
+        "Only the last step has an effect: go on from what the step before left.": lambda **c: moving_statistics(
+            **c | {"activations": c["activations"][-1:]}
         ),
-        "You take the distance of vectors that are not scaled: the cosine similarity does not depend on lengths.": (
-            nearest(_as_it_is, np.mean, _as_it_is, _as_it_is, _nearness)
+        "One number stands for all channels: take the mean over the batch, height and width only.": partial(
+            moving_statistics, over=None
         ),
-        "You take the distance to means that are not scaled to length 1.": (
-            nearest(of_means=_as_it_is, compared=_nearness)
+        "The standard deviation stands for the variance, which is its square.": partial(
+            moving_statistics, spread=np.std
         ),
-        "You take the distance from new vectors that are not scaled to length 1, to means that are not either.": (
-            nearest(of_means=_as_it_is, of_new=_as_it_is, compared=_nearness)
+        "You divide by n − 1 in the variance: Keras divides by n.": partial(
+            moving_statistics, spread=partial(np.var, ddof=1)
         ),
-        "This is the class of the nearest single image: compare with the mean of each class.": labels[nearest_image],
-        "This is the place of the nearest single image: return the class whose mean is nearest.": nearest_image,
-        "The features are scaled column by column: each image's vector has a length.": (
-            nearest(of=partial(_unit, axis=0))
-        ),
-        "You divide by the sum of the absolute values: the length is the square root of the sum of the squares.": (
-            nearest(of=partial(_unit, order=1), of_means=partial(_unit, order=1))
-        ),
-        "The classes are numbered in the order in which they first occur: return the labels.": (
-            np.argsort(as_they_occur)[right]
-        ),
-        "This is the class with the smallest similarity: take the largest.": nearest(pick=lambda s: s.argmin(1)),
-        SIMILARITIES: nearest(pick=_as_it_is),
-        "This is the largest similarity: return its class.": nearest(pick=lambda s: s.max(1)),
-        "This is the new image that is most similar to each class: return a class for each new image.": (
-            nearest(pick=lambda s: s.argmax(0))
-        ),
-    }
+    },
+)
 
 
-@exercise
-def nearest_class(answer) -> None:
-    rng = np.random.default_rng()
-    judge(answer, _nearest_classes, [_drawn_features(rng, classes) for classes in (4, 3, 5)])
+def _unit(x: np.ndarray, axis: int = 1) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=axis, keepdims=True)
 
 
-def _drawn_features(rng: np.random.Generator, classes: int) -> dict:
-    """Features for which each mistake gives other numbers, and no two similarities are nearly the same."""
+def nearest_class(features, labels, new, *, of=_unit, of_means=_unit, gather=np.mean, pick=lambda s: s.argmax(1)):
+    means = [gather(of(features)[labels == label], axis=0) for label in range(labels.max() + 1)]
+    return pick(_unit(new) @ of_means(np.stack(means)).T)
+
+
+def _features(rng):
+    """The classes overlap, and differ in length, in number and in how much they vary; no two are as near."""
     while True:
-        counts = rng.permutation(np.arange(3, 3 + 4 * classes, 4))
-        labels = rng.permutation(np.repeat(np.arange(classes), counts))
-        # The classes overlap, and differ in length and in how much they vary
+        classes = int(rng.integers(3, 6))
+        labels = rng.permutation(np.repeat(np.arange(classes), rng.permutation(np.arange(3, 3 + 4 * classes, 4))))
         centres = rng.normal(size=(classes, 5)) * rng.uniform(0.5, 3, size=(classes, 1))
         noise = rng.normal(size=(len(labels), 5)) * rng.uniform(0.5, 2, size=classes)[labels][:, None]
         features = (centres[labels] + noise) * rng.uniform(0.2, 3, size=(len(labels), 1))
-        new = rng.normal(size=(60, 5)) * rng.uniform(0.2, 4, size=(60, 1))
-        outcomes = _nearest_classes(features, labels, new)
-        ranked = np.sort(outcomes[SIMILARITIES], axis=1)
-        different = {tuple(outcome.ravel().tolist()) for outcome in outcomes.values()}
-        if len(different) == len(outcomes) and (ranked[:, -1] - ranked[:, -2]).min() > 1e-4:
-            return {"features": features, "labels": labels, "new": new}
+        case = {"features": features, "labels": labels, "new": rng.normal(size=(60, 5)) * rng.uniform(0.2, 4, (60, 1))}
+        ranked = np.sort(nearest_class(**case, pick=lambda s: s), axis=1)
+        if (ranked[:, -1] - ranked[:, -2]).min() > 1e-4:
+            return case
 
 
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
+Exercise(
+    "nearest_class",
+    right=nearest_class,
+    draw=_features,
+    mistakes={
+        "The features are not scaled before the mean, so that long vectors count for more.": partial(
+            nearest_class, of=lambda x: x
+        ),
+        "The means are not scaled to length 1, so that the class with the longest has an advantage.": partial(
+            nearest_class, of_means=lambda x: x
+        ),
+        "These are sums, not scaled to length 1: a class with many images has an advantage.": partial(
+            nearest_class, gather=np.sum, of_means=lambda x: x
+        ),
+        "The features are scaled column by column: each image's vector has a length.": partial(
+            nearest_class, of=partial(_unit, axis=0)
+        ),
+        "This is the class with the smallest similarity: take the largest.": partial(
+            nearest_class, pick=lambda s: s.argmin(1)
+        ),
+        "These are the similarities: return the class with the largest.": partial(nearest_class, pick=lambda s: s),
+        "This is the class of the nearest single image: compare with the mean of each class.": (
+            lambda features, labels, new: labels[(_unit(new) @ _unit(features).T).argmax(axis=1)]
+        ),
+    },
+)
 
 
-def _scaled(x: np.ndarray) -> np.ndarray:
-    """The map as it is asked for, from the weighted sum of the maps."""
-    return _relu(x) / max(x.max(), np.finfo(float).tiny)
+def cam(
+    maps, kernel, label, *, weights=lambda own: own, relu=lambda x: np.maximum(x, 0), scale=lambda x: x / (x.max() or 1)
+):
+    return scale(relu(maps @ weights(kernel[:, label])))
 
 
-@exercise
-def cam(answer) -> None:
-    rng = np.random.default_rng()
-    # As many classes as channels, so that a row of the kernel is told from a column
-    cases = [_drawn_maps(rng, *shape) for shape in ((4, 5, 6, 6), (3, 2, 5, 5), (6, 5, 7, 7))]
-
-    def right(maps, kernel, label):
-        return _scaled(maps @ kernel[:, label])
-
-    def outcomes(maps, kernel, label):
-        def weighted(weights):
-            return _scaled(maps @ weights)
-
-        own, means = kernel[:, label], maps.mean((0, 1))
-        x = maps @ own
-        return {
-            "": right(maps, kernel, label),
-            "The ReLU is missing: negative values become 0.": x / x.max(),
-            "The ReLU is missing, and the largest absolute value is 1: negative values become 0.": x / np.abs(x).max(),
-            "This goes from the smallest value, as 0, to the largest: negative values become 0 instead.": (
-                (x - x.min()) / (x.max() - x.min())
-            ),
-            "You take absolute values: what speaks against the class becomes 0.": np.abs(x) / np.abs(x).max(),
-            "Negative values become 0, but the largest is not 1: divide by it.": _relu(x),
-            "You divide by the sum: the largest is to be 1.": _relu(x) / _relu(x).sum(),
-            "You divide by the largest absolute value before the ReLU: the largest that is left is to be 1.": (
-                _relu(x) / np.abs(x).max()
-            ),
-            "This is the weighted sum alone: negative values become 0, and the largest is to be 1.": x,
-            "The sign is wrong: this is what speaks against the class.": _scaled(-x),
-            "Height and width have changed places.": _scaled(x).T,
-            "This is the score of the class, one number: keep height and width.": x.mean(),
-            "Channels with a negative weight are left out: they are subtracted, and the ReLU comes after the sum.": (
-                weighted(_relu(own))
-            ),
-            "The weights lose their sign: a channel with a negative weight speaks against the class.": (
-                weighted(np.abs(own))
-            ),
-            "The weights are a row of the kernel: a class has a column.": weighted(kernel[label]),
-            "The map is that of the class with the highest score: make it for label.": (
-                weighted(kernel[:, (means @ kernel).argmax()])
-            ),
-            "The map is that of class 0: make it for label.": weighted(kernel[:, 0]),
-            "The map is that of the class before: classes begin with 0.": weighted(kernel[:, label - 1]),
-            "The map is of all classes together: only the weights of label count.": weighted(kernel.sum(axis=1)),
-            "The channels are not weighted: each counts by its weight for the class.": weighted(np.ones(len(kernel))),
-            "The weights are multiplied by the channels' means: the gradient does not depend on the maps.": (
-                weighted(own * means)
-            ),
-            "There is a map for each channel: sum over the channels.": weighted(np.diag(own)),
-            "There is a map for each class: return that of label.": weighted(kernel),
-        }
-
-    judge(answer, outcomes, cases)
-    oblong = [_drawn_maps(rng, *shape) for shape in ((3, 4, 7, 5), (4, 4, 5, 8))]
-    judge(answer, lambda **case: {"": right(**case)}, oblong)
-
-    against = _drawn_maps(rng, 3, 4, 6, 5)
-    against["maps"] += 0.1  # so that the largest value is below 0, and dividing by that gives no NaN
-    against["kernel"][:, against["label"]] = -rng.uniform(0.5, 1, size=6)
-    with np.errstate(all="ignore"):  # the diagnosis says it
-        result = numbers(call(answer, against))
-    if not same(result, np.zeros((3, 4))):
-        came = "NaN" if result is not None and np.isnan(result).any() else "something else"
-        raise Mistake(
-            "Where every channel speaks against the class, no value is above 0 and there is no largest to divide by: "
-            f"all are to be 0, and come out as {came}."
-        )
-
-
-def _drawn_maps(rng: np.random.Generator, height: int, width: int, channels: int, classes: int) -> dict:
-    """Maps after a ReLU, which speak for a class in one place and against it in another."""
+def _maps(rng):
+    """Maps after a ReLU, of as many classes as channels, that speak for a class here and against it there."""
     while True:
-        maps = np.maximum(rng.normal(size=(height, width, channels)), 0)
-        kernel = rng.normal(size=(channels, classes))
-        label = int(rng.integers(2, classes))
+        maps, kernel = np.maximum(rng.normal(size=(4, 5, 6)), 0), rng.normal(size=(6, 6))
         values = maps @ kernel
-        own, best = values[..., label], int(values.sum((0, 1)).argmax())
-        # Each class has both signs, so that no map is all zeros, and its own is more negative than positive
-        mixed = values.max((0, 1)).min() > 0.1 and values.min((0, 1)).max() < -0.1 and own.min() < -1.1 * own.max()
-        if mixed and best not in (0, label - 1, label):
-            return {"maps": maps, "kernel": kernel, "label": label}
+        if values.max((0, 1)).min() > 0.1 and values.min((0, 1)).max() < -0.1:
+            return {"maps": maps, "kernel": kernel, "label": int(rng.integers(1, 6))}
+
+
+Exercise(
+    "cam",
+    right=cam,
+    draw=_maps,
+    mistakes={
+        "The ReLU is missing: negative values become 0.": partial(cam, relu=lambda x: x),
+        "Negative values become 0, but the largest is not 1: divide by it.": partial(cam, scale=lambda x: x),
+        "This goes from the smallest value, as 0, to the largest: negative values become 0 instead.": partial(
+            cam, relu=lambda x: x - x.min()
+        ),
+        "Channels with a negative weight are left out: they are subtracted, and the ReLU comes after the sum.": partial(
+            cam, weights=lambda own: np.maximum(own, 0)
+        ),
+        "The weights are a row of the kernel: a class has a column.": lambda maps, kernel, label: cam(
+            maps, kernel.T, label
+        ),
+        "The map is that of class 0: make it for label.": lambda maps, kernel, label: cam(maps, kernel, 0),
+        "The channels are not weighted: each counts by its weight for the class.": partial(cam, weights=np.ones_like),
+    },
+    also=[
+        (
+            "Where every channel speaks against the class, all are to be 0: there is no largest to divide by.",
+            {"maps": np.ones((3, 4, 6)), "kernel": -np.ones((6, 5)), "label": 1},
+        ),
+        ("For class 0, too:", {"maps": np.ones((3, 4, 2)), "kernel": np.array([[1.0, -2], [1, 3]]), "label": 0}),
+    ],
+)
 
 
 # The exercises in Keras
@@ -408,12 +234,11 @@ UNFROZEN = {  # diagnosis, none for what is asked for: whether a layer trains, b
 }
 
 
-@exercise
 def unfreeze_from(answer) -> None:
     base = _drawn_base(np.random.default_rng())
     before = base.get_weights()
     results, found, base_is_frozen = {}, {}, False
-    for name in ("conv2", "norm1", "dense", "images", "norm3", "last"):
+    for name in ("conv2", "after1", "dense", "images", "after3", "last"):
         # By way of True, for what is False already is not set again, and does not reach the layers
         base.trainable = True
         base.trainable = False
@@ -473,25 +298,23 @@ def _check_unfrozen(base, found: Mapping[str, set]) -> None:
 
 def _check_number(base, results: Mapping) -> None:
     """Raise a `Mistake` unless the number is right for each name."""
-
-    def outcomes(name):
+    for name, result in results.items():
         train, upper = _chosen(base, name), base.layers[base.layers.index(base.get_layer(name)) :]
-        total, right = base.count_params(), _trainable(train)
-        return {
-            "": right,
-            "These are all parameters of base: return how many are trainable.": total,
-            "These are the parameters that are not trainable.": total - right,
+        right = _trainable(train)
+        if same(result, right):
+            continue
+        wrong = {
+            "These are all parameters of base: return how many are trainable.": base.count_params(),
             "This is the number of arrays: count the parameters in them.": sum(len(layer.weights) for layer in train),
-            "This is the number of trainable layers: count their parameters.": len(train),
-            "You count batch normalisation too, which stays frozen.": sum(layer.count_params() for layer in upper),
             "You count gamma and beta of batch normalisation too, which stay frozen.": _trainable(upper),
             "The biases are missing in the number.": _size(layer.kernel for layer in train),
             "You return 0: count after you have unfrozen the layers.": 0,
-            "You count before the last layers are frozen or unfrozen: these are all trainable parameters that base "
-            "could have.": _trainable(base.layers),
         }
+        texts = (text for text, value in wrong.items() if same(result, value))
+        raise Mistake(next(texts, f"For the name {name!r} you return {result}, where {right} is asked for."))
 
-    judge(lambda name: results[name], outcomes, [{"name": name} for name in results])
+
+Exercise("unfreeze_from", judge=unfreeze_from, seconds=60)
 
 
 def _drawn_base(rng: np.random.Generator):
@@ -504,12 +327,12 @@ def _drawn_base(rng: np.random.Generator):
     images = keras.Input((8, 8, 3), name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     x = layers.Conv2D(first, 3, padding="same", use_bias=False, name="conv1")(x)
-    skip = layers.BatchNormalization(name="norm1")(x)
+    skip = layers.BatchNormalization(name="after1")(x)
     x = layers.Conv2D(second, 3, padding="same", name="conv2")(layers.ReLU(name="relu1")(skip))
-    x = layers.BatchNormalization(name="norm2")(x)
+    x = layers.BatchNormalization(name="after2")(x)
     x = layers.Add(name="add")([layers.Dense(first, name="dense")(layers.ReLU(name="relu2")(x)), skip])
     x = layers.Conv2D(third, 3, use_bias=False, name="conv3")(x)
-    x = layers.BatchNormalization(name="norm3")(x)
+    x = layers.BatchNormalization(name="after3")(x)
     return keras.Model(images, layers.ReLU(name="last")(x), name="base")
 
 
@@ -686,9 +509,22 @@ def finetuning_cases(rng: np.random.Generator) -> Iterator[tuple[str, dict]]:
     base.trainable = False
     base.trainable = True
     yield "a model fitted with base frozen, then unfrozen and not compiled again", case(frozen)
+    yield "a model whose step raises ValueError", case(upper) | {"model": _Raising(upper)}
 
 
-@exercise
+class _Raising:
+    """A model whose step raises what Keras's does where the optimizer has never seen a weight that trains now."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def __getattr__(self, name: str):
+        return getattr(self._model, name)
+
+    def train_on_batch(self, *_args, **_named):
+        raise ValueError("Unknown variable: the optimizer can only be called for those it was built with")
+
+
 def check_finetuning(answer) -> None:
     models = vars(_small_models())
     kept = {name: model.get_weights() for name, model in models.items()}
@@ -716,7 +552,7 @@ def _check_words(answer, what: str, case: Mapping) -> None:
     """Raise a `Mistake` unless the answer finds what there is in one case, and leaves all as it was."""
     expected = findings(**case)
     model, images, labels = case["model"], case["images"].copy(), case["labels"].copy()
-    weights, flags = model.get_weights(), _flags(model)
+    weights, flags, steps = model.get_weights(), _flags(model), int(model.optimizer.iterations)
     result = run(answer, case, what)
     if isinstance(result, np.ndarray):
         result = result.tolist()
@@ -735,6 +571,9 @@ def _check_words(answer, what: str, case: Mapping) -> None:
         raise Mistake("It changes images or labels: work on a copy.")
     if _flags(model) != flags:
         raise Mistake("It changes what is trainable in model: only look.")
+    if int(model.optimizer.iterations) != steps:
+        remedy = "keep the values of model.optimizer.variables before it, and assign them after it"
+        raise Mistake(f"It leaves the optimizer one step further: {remedy}.")
     changed = {
         flag for flag, old, new in zip(flags, weights, model.get_weights(), strict=True) if not np.array_equal(old, new)
     }
@@ -748,3 +587,6 @@ def _check_words(answer, what: str, case: Mapping) -> None:
             "It leaves model one step further: keep model.get_weights() before the step, and give them back with "
             "model.set_weights."
         )
+
+
+Exercise("check_finetuning", judge=check_finetuning, seconds=120)

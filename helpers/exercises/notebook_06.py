@@ -1,4 +1,4 @@
-"""The exercises of notebook 06, beyond classification: each checker is named like its exercise."""
+"""The exercises of notebook 06, beyond classification."""
 
 import operator
 from collections.abc import Iterator, Mapping
@@ -6,335 +6,274 @@ from functools import partial
 
 import numpy as np
 
-from .engine import Mistake, call, exercise, in_either, judge, numbers
+from .engine import Exercise, Mistake
 from .keras_blocks import computed, is_right, kernel_shape, model_of, parts_of, randomised, stepped
 
 
-def _refuse_nan(answer, case: Mapping, diagnosis: str) -> None:
-    """Raise this diagnosis when the result holds NaN, which equals nothing and is in no comparison."""
-    with np.errstate(all="ignore"):  # the diagnosis says it
-        result = numbers(call(answer, case))
-    if result is not None and np.isnan(result).any():
-        raise Mistake(diagnosis)
+def prediction_map(side, trained, stride, channels, units, *, more=1, read=None, kernel=None, slices=None, biases=1):
+    map_side, kernel = read or side // stride, kernel or trained // stride
+    return map_side - kernel + more, (kernel**2 * (slices or channels) + biases) * units
 
 
-@exercise
-def prediction_map(answer) -> None:
-    rng = np.random.default_rng()
-    cases = [{"side": 20, "trained": 8, "stride": 4, "channels": 3, "units": 5}]
-    for _ in range(10):
-        stride, kernel, more, channels, units = (int(value) for value in rng.integers(2, (9, 6, 12, 12, 12)))
-        sides = {"side": (kernel + more) * stride, "trained": kernel * stride}
-        cases.append(sides | {"stride": stride, "channels": channels, "units": units})
-
-    def outcomes(side, trained, stride, channels, units):
-        read, kernel = side // stride, trained // stride  # the sides of the map that is read, and of the kernel
-        right = places, parameters = read - kernel + 1, (kernel**2 * channels + 1) * units
-        wrong_sides = {
-            "These are the steps from the first place to the last: count the first place too.": places - 1,
-            "You lay the windows side by side: there is one every stride pixels.": side // trained,
-            "The stride has no effect: there is a window every stride pixels.": side - trained + 1,
-            "This is the map that the new convolution reads: without padding it leaves a smaller one.": read,
-            "The new kernel is trained/stride on a side, not trained.": read - trained + 1,
-            "This is the number of places in the map: return its side.": places**2,
-        }
-        wrong_parameters = {
-            "The biases are missing: one for each unit.": parameters - units,
-            "There is one bias for each unit, not one in all.": parameters - units + 1,
-            "The weights are counted once for each place: all places share them.": places**2 * parameters,
-            "The kernel is 1×1: the dense layer reads places as well as channels.": (channels + 1) * units,
-            "You count one side of the kernel: take the square.": (kernel * channels + 1) * units,
-            "The kernel is as large as the image, not as its map.": (trained**2 * channels + 1) * units,
-            "The kernel is as large as the new map: it stays as it was.": (read**2 * channels + 1) * units,
-            "The kernel has one slice: there is one for each channel.": (kernel**2 + 1) * units,
-            "These are the parameters of one unit.": parameters / units,
-        }
-        said = "The side is right.", "The number of parameters is right."
-        return {
-            "": right,
-            "The two numbers are in the wrong order: the side first.": right[::-1],
-            "This is the sum of both: return two numbers.": sum(right),
-        } | in_either(right, wrong_sides, wrong_parameters, said)
-
-    judge(answer, outcomes, cases)
-    one_place = {"side": 12, "trained": 12, "stride": 4, "channels": 5, "units": 3}
-    judge(answer, lambda **case: {"": outcomes(**case)[""]}, [one_place, one_place | {"trained": 4}])
+def _windows(rng):
+    stride, kernel, more, channels, units = rng.integers(2, (9, 6, 12, 12, 12)).tolist()
+    sizes = {"side": (kernel + more) * stride, "trained": kernel * stride, "stride": stride}
+    return sizes | {"channels": channels, "units": units}
 
 
-def _overlaps(a, b, clip=lambda wide, high: np.maximum(wide, 0) * np.maximum(high, 0), one=0) -> tuple:
-    """All intersections and the areas of a and b, with another way to clip, or so many pixels more on a side."""
-    (left, top, right, bottom), others = a.T[..., None], b.T
+Exercise(
+    "prediction_map",
+    right=prediction_map,
+    draw=_windows,
+    mistakes={
+        "The two numbers are in the wrong order: the side first.": lambda **c: prediction_map(**c)[::-1],
+        "These are the steps from the first place to the last: count the first place too.": partial(
+            prediction_map, more=0
+        ),
+        "The stride has no effect: there is a window every stride pixels.": lambda **c: (
+            c["side"] - c["trained"] + 1,
+            prediction_map(**c)[1],
+        ),
+        "This is the map that the new convolution reads: without padding it leaves a smaller one.": lambda **c: (
+            c["side"] // c["stride"],
+            prediction_map(**c)[1],
+        ),
+        "The biases are missing: one for each unit.": partial(prediction_map, biases=0),
+        "The kernel is 1×1: the dense layer reads places as well as channels.": lambda **c: (
+            prediction_map(**c)[0],
+            prediction_map(**c, kernel=1)[1],
+        ),
+        "The kernel has one slice: there is one for each channel.": partial(prediction_map, slices=1),
+    },
+    also=[
+        ("An image as large as in training has one place.", dict(side=12, trained=12, stride=4, channels=5, units=3)),
+        ("With stride 1 there is a window at each pixel.", dict(side=9, trained=4, stride=1, channels=2, units=3)),
+    ],
+)
+
+
+def box_iou(
+    a, b, *, clip=lambda wide, high: np.maximum(wide, 0) * np.maximum(high, 0), below=None, edges=lambda x: x, one=0
+):
+    (left, top, right, bottom), others = edges(a).T[..., None], edges(b).T
     wide = np.minimum(right, others[2]) - np.maximum(left, others[0]) + one
     high = np.minimum(bottom, others[3]) - np.maximum(top, others[1]) + one
-    area = (others[2] - others[0] + one) * (others[3] - others[1] + one)
-    return clip(wide, high), (right - left + one) * (bottom - top + one), area
+    area_a = (right - left + one) * (bottom - top + one)
+    area_b = (others[2] - others[0] + one) * (others[3] - others[1] + one)
+    both = clip(wide, high)
+    union = below(area_a, area_b) if below else area_a + area_b - both
+    return np.divide(both, union, out=np.zeros(both.shape), where=union != 0)
 
 
-def _iou(a, b, **changes) -> np.ndarray:
-    both, area_a, area_b = _overlaps(a, b, **changes)
-    return both / (area_a + area_b - both)
+def _boxes(rng, count):
+    corners = rng.uniform(0, 8, size=(count, 2))
+    return np.concatenate([corners, corners + rng.uniform(1, 6, size=(count, 2))], axis=1)
 
 
-def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
-    """On a fine grid, where the sides of a narrow overlap are exact in float32 too."""
-    corners = rng.integers(0, 8 * 1024, size=(count, 2))
-    return np.concatenate([corners, corners + rng.integers(1024, 6 * 1024, size=(count, 2))], axis=1) / 1024
-
-
-@exercise
-def box_iou(answer) -> None:
-    rng = np.random.default_rng()
+def _two_lists(rng):
     # Pairs that overlap, the first or the second larger, that touch, and that lie apart in one direction and in both
     a = np.array([[0.0, 1, 4, 4], [6, 0, 9, 3]])
     b = np.array([[2.0, 2, 5, 7], [4, 1, 5, 5], [7, 6, 12, 9], [1, 5, 3, 6.5], [8, 1, 9.5, 2]])
-    cases = [{"a": np.concatenate([a, _boxes(rng, n)]), "b": np.concatenate([b, _boxes(rng, n)])} for n in (1, 3)]
-
-    def with_edges(boxes):
-        """The edges of boxes whose last two numbers are width and height."""
-        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-
-    def outcomes(a, b):
-        both, area_a, area_b = _overlaps(a, b)
-        union = area_a + area_b - both
-        right = both / union
-        return {
-            "": right,
-            "You divide by the sum of the areas: the union has the intersection only once.": both / (area_a + area_b),
-            "You divide by the area of the smaller box: divide by the union.": both / np.minimum(area_a, area_b),
-            "You divide by the area of the larger box: divide by the union.": both / np.maximum(area_a, area_b),
-            "You divide by the area of the box in a: divide by the union.": both / area_a,
-            "You divide by the area of the box in b: divide by the union.": both / area_b,
-            "These are the intersections: divide them by the unions.": both,
-            "These are the unions: divide the intersections by them.": union,
-            "The result is transposed: a row for each box of a.": right.T,
-            "Where two boxes lie apart in both directions, two negative sides have a positive product: clip each at 0 "
-            "before you multiply.": _iou(a, b, clip=lambda wide, high: np.maximum(wide * high, 0)),
-            "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": (
-                _iou(a, b, clip=operator.mul)
-            ),
-            "The last two numbers of a box are its right and bottom edge: you take them as width and height.": (
-                _iou(with_edges(a), with_edges(b))
-            ),
-            "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": _iou(a, b, one=1),
-        }
-
-    judge(answer, outcomes, cases)
-    few = [{"a": _boxes(rng, n), "b": _boxes(rng, m)} for n, m in ((1, 5), (4, 1), (3, 3))]
-    judge(answer, lambda a, b: {"": _iou(a, b)}, few)
-    # A box without area, in another, beside it and on itself
-    flat = {"a": np.array([[1.0, 1, 4, 1], [2, 2, 2, 2]]), "b": np.array([[2.0, 2, 2, 2], [0, 0, 5, 5], [1, 1, 4, 1]])}
-    _refuse_nan(answer, flat, "Two boxes without area have a union without area, and 0/0 is NaN: they have 0.")
-    with np.errstate(all="ignore"):
-        judge(answer, lambda a, b: {"": np.zeros((2, 3))}, [flat])
+    n, m = rng.integers(1, 5, size=2)
+    return {"a": np.concatenate([a, _boxes(rng, n)]), "b": np.concatenate([b, _boxes(rng, m)])}
 
 
-def _ious(matrix: np.ndarray) -> np.ndarray:
-    """Of each class; NaN for one that is neither there nor predicted."""
-    hits = matrix.diagonal()
-    with np.errstate(invalid="ignore"):
-        return hits / (matrix.sum(0) + matrix.sum(1) - hits)
+Exercise(
+    "box_iou",
+    right=box_iou,
+    draw=_two_lists,
+    mistakes={
+        "You divide by the sum of the areas: the union has the intersection only once.": partial(
+            box_iou, below=lambda a, b: a + b
+        ),
+        "You divide by the area of the smaller box: divide by the union.": partial(box_iou, below=np.minimum),
+        "The result is transposed: a row for each box of a.": lambda a, b: box_iou(a, b).T,
+        "Where two boxes lie apart in both directions, two negative sides have a positive product: clip each at 0 "
+        "before you multiply.": partial(box_iou, clip=lambda wide, high: np.maximum(wide * high, 0)),
+        "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": partial(
+            box_iou, clip=operator.mul
+        ),
+        "The last two numbers of a box are its right and bottom edge: you take them as width and height.": partial(
+            box_iou, edges=lambda x: np.concatenate([x[:, :2], x[:, :2] + x[:, 2:]], axis=1)
+        ),
+        "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": partial(box_iou, one=1),
+    },
+    also=[
+        (
+            "Two boxes without area have a union without area, and 0/0 is NaN: they have 0.",
+            {
+                "a": np.array([[1.0, 1, 4, 1], [2, 2, 2, 2]]),
+                "b": np.array([[2.0, 2, 2, 2], [0, 0, 5, 5], [1, 1, 4, 1]]),
+            },
+        )
+    ],
+)
 
 
-@exercise
-def mean_iou(answer) -> None:
-    rng = np.random.default_rng()
-    full = [rng.integers(1, 30, size=(n, n)) + np.diag(rng.integers(10, 90, size=n)) for n in (3, 4, 6)]
-
-    def right(matrix):
-        return matrix.trace() / matrix.sum(), np.nanmean(_ious(matrix))
-
-    def outcomes(matrix):
-        hit, true, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-        union = true + predicted - hit
-        wrong_accuracies = {
-            "The pixel accuracy is no mean over classes: each pixel counts the same.": (hit / true).mean(),
-            "This is the share of wrong pixels, not the accuracy.": 1 - hit.sum() / true.sum(),
-            "This is the number of right pixels: divide by that of all.": hit.sum(),
-        }
-        wrong_means = {
-            "You divide by the true pixels, for the recall: divide by the union.": (hit / true).mean(),
-            "You divide by the predicted pixels, for the precision: take the union.": (hit / predicted).mean(),
-            "The right pixels are in the union twice: subtract them once.": (hit / (true + predicted)).mean(),
-            "The right pixels are subtracted twice.": (hit / (union - hit)).mean(),
-            "Classes are weighted by their pixels: here each counts the same.": (
-                (true * hit / union).sum() / true.sum()
-            ),
-            "You add up the classes before you divide: take the mean of the quotients.": hit.sum() / union.sum(),
-            "The first class is left out.": (hit / union)[1:].mean(),
-            "There is a value for each class: return their mean.": hit / union,
-        }
-        both = right(matrix)
-        return {
-            "": both,
-            "The two numbers are in the wrong order: the pixel accuracy first.": both[::-1],
-        } | in_either(both, wrong_accuracies, wrong_means, ("The pixel accuracy is right.", "The mean is right."))
-
-    judge(answer, outcomes, [{"matrix": matrix} for matrix in full])
-    # One class is neither there nor predicted, another is not there, and two are never predicted
-    cases = []
-    for absent, unseen, *missed in (rng.permutation(6)[:4], (5, 0, 2, 3)):
-        matrix = rng.integers(5, 30, size=(6, 6))
-        matrix[[absent, unseen]] = matrix[:, [absent, *missed]] = 0
-        cases.append({"matrix": matrix})
-        _refuse_nan(answer, cases[-1], "A class that is neither there nor predicted has 0/0, or NaN: leave it out.")
-
-    def with_absent(matrix):
-        accuracy, mean = right(matrix)
-        ious, hit, true, predicted = _ious(matrix), matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-        wrong_choices = {
-            "A class neither there nor predicted counts as 0: leave it out.": np.nan_to_num(ious),
-            "A class neither there nor predicted counts as 1: leave it out.": np.nan_to_num(ious, nan=1),
-            "A class that is predicted but not there is left out: it counts as 0.": ious[true > 0],
-            "A class that is there but never predicted is left out: it counts as 0.": ious[predicted > 0],
-            "A class of which no pixel is right is left out: it counts as 0.": ious[hit > 0],
-        }
-        return {"": (accuracy, mean)} | {text: (accuracy, chosen.mean()) for text, chosen in wrong_choices.items()}
-
-    with np.errstate(all="ignore"):
-        judge(answer, with_absent, cases)
+def mean_iou(matrix, *, union=lambda true, predicted, hit: true + predicted - hit, mean=None, accuracy=None):
+    hit, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    there = true + predicted > 0
+    ious = hit[there] / union(true, predicted, hit)[there]
+    right = accuracy(hit, true) if accuracy else hit.sum() / matrix.sum()
+    return right, mean(ious, true, hit) if mean else ious.mean()
 
 
-def _copies(kernel: np.ndarray, stride: int, n: int) -> np.ndarray:
-    """A copy of the kernel in each of n columns, each `stride` rows below the one before."""
+def _confusion(rng):
+    n = int(rng.integers(3, 7))
+    return {"matrix": rng.integers(1, 30, size=(n, n)) + np.diag(rng.integers(10, 90, size=n))}
+
+
+def _without(absent=(), unseen=(), missed=()):
+    """A confusion in which classes are neither there nor predicted, only predicted, or only there."""
+    matrix = np.random.default_rng(0).integers(5, 30, size=(6, 6))
+    matrix[[*absent, *unseen]] = 0
+    matrix[:, [*absent, *missed]] = 0
+    return {"matrix": matrix}
+
+
+Exercise(
+    "mean_iou",
+    right=mean_iou,
+    draw=_confusion,
+    mistakes={
+        "The two numbers are in the wrong order: the pixel accuracy first.": lambda matrix: mean_iou(matrix)[::-1],
+        "The pixel accuracy is no mean over classes: each pixel counts the same.": partial(
+            mean_iou, accuracy=lambda hit, true: (hit / true).mean()
+        ),
+        "You divide by the true pixels, for the recall: divide by the union.": partial(
+            mean_iou, union=lambda true, predicted, hit: true
+        ),
+        "The right pixels are in the union twice: subtract them once.": partial(
+            mean_iou, union=lambda true, predicted, hit: true + predicted
+        ),
+        "This is the Dice coefficient, 2·intersection / sum of both: the IoU divides by the union.": partial(
+            mean_iou, union=lambda true, predicted, hit: (true + predicted) / 2
+        ),
+        "Classes are weighted by their pixels: here each counts the same.": partial(
+            mean_iou, mean=lambda ious, true, hit: (ious * true).sum() / true.sum()
+        ),
+        "The first class is left out.": partial(mean_iou, mean=lambda ious, true, hit: ious[1:].mean()),
+    },
+    also=[
+        ("A class that is neither there nor predicted has 0/0, or NaN: leave it out.", _without(absent=[2])),
+        ("A class that is predicted but not there counts as 0.", _without(unseen=[0])),
+        ("A class that is there but never predicted counts as 0.", _without(missed=[1, 3])),
+    ],
+)
+
+
+def transposed_matrix(kernel, stride, n):
     matrix = np.zeros((stride * (n - 1) + len(kernel), n))
     for column in range(n):
         matrix[stride * column :][: len(kernel), column] = kernel
     return matrix
 
 
-@exercise
-def transposed_matrix(answer) -> None:
-    rng = np.random.default_rng()
-    # No value is near an integer, and no kernel is as long as its stride
-    cases = [
-        {"kernel": rng.integers(1, 9, size=k) + rng.uniform(0.2, 0.8, size=k), "stride": stride, "n": n}
-        for k, stride, n in ((3, 2, 4), (4, 3, 5), (2, 4, 3), (5, 2, int(rng.integers(6, 9))))
-    ]
-
-    def outcomes(kernel, stride, n):
-        right, one_apart = _copies(kernel, stride, n), _copies(kernel, 1, n)
-        return {
-            "": right,
-            "This is its transpose, an ordinary convolution's: the copies are in the columns.": right.T,
-            "The kernel is turned around: its values keep their order.": _copies(kernel[::-1], stride, n),
-            "Each copy begins one row below the one before: it is stride rows.": one_apart,
-            "The copies have the distance of a stride of 1, and zeros follow.": (
-                np.pad(one_apart, [(0, (stride - 1) * (n - 1)), (0, 0)])
-            ),
-            "The copies stand side by side and never overlap: the next begins stride rows further.": (
-                _copies(kernel, len(kernel), n)
-            ),
-            "stride and n have changed places.": _copies(kernel, n, stride),
-            "The first copy begins one row too late.": np.pad(right, [(1, 0), (0, 0)]),
-            "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": right[: stride * n],
-            "The last rows are zeros: leave them out.": np.pad(right, [(0, stride - 1), (0, 0)]),
-            "This is the result for values of 1: return the matrix.": right.sum(1),
-            "Values are cut to integers: make the zeros of floats.": np.trunc(right),
-        }
-
-    judge(answer, outcomes, cases)
-    kernel = cases[0]["kernel"]
-    edges = ((kernel, 1, 4), (kernel, 3, 1), (kernel[:1], 2, 3))
-    cases = [{"kernel": k, "stride": stride, "n": n} for k, stride, n in edges]
-    judge(answer, lambda **case: {"": _copies(**case)}, cases)
+def _transposed(rng):
+    k, stride = (int(side) for side in rng.permutation([2, 3, 4, 5])[:2])
+    return {"kernel": rng.uniform(1.2, 8.8, size=k), "stride": stride, "n": int(rng.integers(3, 8))}
 
 
-def _detected(
-    boxes,
-    scores,
-    truths,
-    threshold,
-    pick=np.argmax,
-    hit=operator.ge,
-    again=False,
-    any_box=False,
-    missed=False,
-) -> tuple[float, float]:
-    """Precision and recall, with another choice of the true box or rule."""
-    iou, free, hits = _iou(boxes, truths), np.ones(len(truths), dtype=bool), 0
+Exercise(
+    "transposed_matrix",
+    right=transposed_matrix,
+    draw=_transposed,
+    mistakes={
+        "This is its transpose, an ordinary convolution's: the copies are in the columns.": lambda **c: (
+            transposed_matrix(**c).T
+        ),
+        "The kernel is turned around: its values keep their order.": lambda **c: transposed_matrix(
+            **c | {"kernel": c["kernel"][::-1]}
+        ),
+        "Each copy begins one row below the one before: it is stride rows.": lambda **c: transposed_matrix(
+            **c | {"stride": 1}
+        ),
+        "The copies stand side by side and never overlap: the next begins stride rows further.": lambda **c: (
+            transposed_matrix(**c | {"stride": len(c["kernel"])})
+        ),
+        "The ends are cut off, to stride · n rows: keep every row that a copy reaches.": lambda **c: transposed_matrix(
+            **c
+        )[: c["stride"] * c["n"]],
+        "This is the result for values of 1: return the matrix.": lambda **c: transposed_matrix(**c).sum(axis=1),
+        "Values are cut to integers: make the zeros of floats.": lambda **c: np.trunc(transposed_matrix(**c)),
+    },
+    also=[
+        ("With stride 1:", {"kernel": np.array([1.5, 2, 3]), "stride": 1, "n": 4}),
+        ("A single column:", {"kernel": np.array([1.5, 2, 3]), "stride": 3, "n": 1}),
+        ("A kernel of one value:", {"kernel": np.array([1.5]), "stride": 2, "n": 3}),
+    ],
+)
+
+
+def precision_recall(boxes, scores, truths, threshold, *, hit=operator.ge, again=False, any_box=False, missed=False):
+    iou, free, hits = box_iou(boxes, truths), np.ones(len(truths), dtype=bool), 0
     for row in np.argsort(-scores):
-        place = pick(iou[row] if any_box else np.where(free, iou[row], -1))
+        place = np.argmax(iou[row] if any_box else np.where(free, iou[row], -1))
         reached = bool(free[place] and hit(iou[row, place], threshold))
         hits += reached
         free[place] &= again or not (reached or missed)
     return hits / len(boxes), hits / len(truths)
 
 
-def _scene(rng: np.random.Generator) -> dict:
-    """Crowded true boxes, found boxes around them, and no IoU so near to another that rounding decides."""
+def _scene(rng):
+    """Crowded true boxes, found boxes around them, and no IoU so near to the threshold that rounding decides."""
     while True:
-        n, m = (int(value) for value in rng.integers((8, 6), (12, 9)))
+        n, m = rng.integers((12, 9), (17, 13)).tolist()
         corners = rng.uniform(0, 1, size=(m, 2))
         truths = np.concatenate([corners, corners + rng.uniform(3, 5, size=(m, 2))], axis=1)
         boxes = truths[rng.integers(m, size=n)] + rng.normal(scale=0.5, size=(n, 4))
         threshold = round(float(rng.uniform(0.5, 0.8)), 2)
-        iou = _iou(boxes, truths)
+        iou = box_iou(boxes, truths)
         gaps = np.diff(np.sort(np.concatenate([iou, np.full((n, 1), threshold)], axis=1)), axis=1)
         if gaps.min() > 1e-3:
             scores = rng.permutation(np.linspace(0.1, 0.95, n)) + rng.uniform(0, 0.01, size=n)
             return {"boxes": boxes, "scores": scores, "truths": truths, "threshold": threshold}
 
 
-@exercise
-def precision_recall(answer) -> None:
-    rng = np.random.default_rng()
-    # An IoU of exactly 1/2. It is so large that what an answer adds to the union, against dividing by 0, is lost.
-    tie = {
-        "boxes": np.array([[0.0, 0, 4, 2], [6, 6, 8, 8]]) * 2**20,
-        "scores": np.array([0.4, 0.8]),
-        "truths": np.array([[0.0, 0, 4, 4], [6, 0, 8, 2], [9, 9, 12, 10]]) * 2**20,
-        "threshold": 0.5,
-    }
+# So large that what an answer adds to the union, against dividing by 0, is lost
+TRUE = np.array([[0.0, 0, 4, 4], [6, 0, 8, 2], [9, 9, 12, 10]]) * 2**20
 
-    def outcomes(boxes, scores, truths, threshold):
-        detected = partial(_detected, boxes=boxes, scores=scores, truths=truths, threshold=threshold)
-        right = precision, recall = detected()
-        reached = _iou(boxes, truths) >= threshold
-        by_truths = _detected(truths, -np.arange(len(truths)), boxes, threshold)
-        return {
-            "": right,
-            "The two numbers are in the wrong order: precision first.": right[::-1],
-            "Both are divided by the number of found boxes: for recall take the true ones.": (precision, precision),
-            "Both are divided by the number of true boxes: for precision take the found.": (recall, recall),
-            "These are numbers of hits: divide them.": (round(precision * len(scores)),) * 2,
-            "The boxes are taken as they come: begin with the highest score.": (
-                detected(scores=-np.arange(len(scores)))
-            ),
-            "The boxes are taken from the lowest score up: begin with the highest.": detected(scores=-scores),
-            "An IoU that equals the threshold is a hit too: at least is ≥.": detected(hit=operator.gt),
-            "A true box is taken more than once: each counts for one hit only.": detected(again=True),
-            "A box whose best true box is taken fails here: take the best of those that are left.": (
-                detected(any_box=True)
-            ),
-            "A box that is no hit takes a true box all the same: leave it to the next.": detected(missed=True),
-            "Each box takes the first true box that reaches the threshold: take the one with the largest IoU.": (
-                detected(pick=lambda iou: (iou >= threshold).argmax())
-            ),
-            "The true boxes take found ones, in their own order: the found ones take, by their scores.": (
-                by_truths[::-1]
-            ),
-            "You count the boxes near any true box, and the true boxes near any found one: in a hit one takes one.": (
-                reached.any(axis=1).mean(),
-                reached.any(axis=0).mean(),
-            ),
-            "The threshold has no effect: you ask for 0.5.": detected(threshold=0.5),
-        }
-
-    cases, results = [tie], [(outcome,) for outcome in outcomes(**tie).values()]
-    # Until each mistake gives other numbers than the others, and than no mistake
-    while len(set(results)) < len(results):
-        cases.append(_scene(rng))
-        drawn = outcomes(**cases[-1]).values()
-        results = [(*before, outcome) for before, outcome in zip(results, drawn, strict=True)]
-    judge(answer, outcomes, cases)
-    # All found, and a single box that finds nothing
-    truths = cases[1]["truths"]
-    all_found = {"boxes": truths, "scores": np.linspace(0.9, 0.2, len(truths)), "truths": truths, "threshold": 0.7}
-    none_found = {"boxes": truths[:1] + 50, "scores": np.array([0.9]), "truths": truths, "threshold": 0.4}
-    judge(answer, lambda **case: {"": _detected(**case)}, [all_found, none_found])
+Exercise(
+    "precision_recall",
+    right=precision_recall,
+    draw=_scene,
+    mistakes={
+        "The two numbers are in the wrong order: precision first.": lambda **c: precision_recall(**c)[::-1],
+        "Both are divided by the number of found boxes: for recall take the true ones.": lambda **c: (
+            precision_recall(**c)[0],
+            precision_recall(**c)[0],
+        ),
+        "The boxes are taken as they come: begin with the highest score.": lambda **c: precision_recall(
+            **c | {"scores": -np.arange(len(c["scores"]))}
+        ),
+        "The boxes are taken from the lowest score up: begin with the highest.": lambda **c: precision_recall(
+            **c | {"scores": -c["scores"]}
+        ),
+        "A true box is taken more than once: each counts for one hit only.": partial(precision_recall, again=True),
+        "A box whose best true box is taken fails here: take the best of those that are left.": partial(
+            precision_recall, any_box=True
+        ),
+        "A box that is no hit takes a true box all the same: leave it to the next.": partial(
+            precision_recall, missed=True
+        ),
+    },
+    also=[
+        (
+            "An IoU that equals the threshold is a hit too: at least is ≥.",
+            {"boxes": TRUE[:1] * [1, 1, 1, 0.5], "scores": np.array([0.4]), "truths": TRUE, "threshold": 0.5},
+        ),
+        (
+            "Nothing is found at all.",
+            {"boxes": TRUE[:1] + 2**30, "scores": np.array([0.9]), "truths": TRUE, "threshold": 0.4},
+        ),
+        (
+            "With threshold 0 a box is a hit as long as a true one is left.",
+            {"boxes": TRUE[[0, 0]], "scores": np.array([0.9, 0.8]), "truths": TRUE[:1], "threshold": 0.0},
+        ),
+    ],
+)
 
 
-@exercise
 def decoder_step(answer) -> None:
     rng = np.random.default_rng()
     size = tuple(int(side) for side in rng.permutation([3, 4, 5, 6])[:2])
@@ -413,3 +352,6 @@ def _steps(large, fine, smooth, weights: Mapping) -> Iterator[tuple[str, np.ndar
             if not diagnosis:
                 yield "The ReLU is missing: Conv2D has none unless it is told to.", stepped("C", x, [weights])
                 yield "The ReLU comes before the convolution: it belongs after it.", stepped("RC", x, [weights])
+
+
+Exercise("decoder_step", judge=decoder_step, seconds=60)

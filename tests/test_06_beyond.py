@@ -14,16 +14,17 @@ from notebook_code import definitions
 from notebook_rules import ROOT
 
 LESSON = definitions("06_beyond_classification")
-LESSON["CELLS"] = 6  # a computed value, which `definitions` leaves out
+LESSON |= {"CELLS": 6, "SIDE": 48}  # computed values, which `definitions` leaves out
 iou, nms, mean_iou, conv_transpose = (LESSON[name] for name in ("iou", "nms", "mean_iou", "conv_transpose"))
 
-# Boxes on a grid of whole pixels: (left, top, width, height)
-BOXES = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 6), st.integers(0, 6))
+# Boxes on a grid of whole pixels: (left, top, right, bottom)
+SIDES = st.integers(0, 9), st.integers(0, 9), st.integers(0, 6), st.integers(0, 6)
+BOXES = st.tuples(*SIDES).map(lambda box: (*box[:2], box[0] + box[2], box[1] + box[3]))
 
 
 def pixels(box) -> set:
-    left, top, width, height = box
-    return {(x, y) for x in range(left, left + width) for y in range(top, top + height)}
+    left, top, right, bottom = box
+    return {(x, y) for x in range(left, right) for y in range(top, bottom)}
 
 
 # Boxes
@@ -39,7 +40,7 @@ def test_iou_is_that_of_the_pixels(a, b):
 def test_iou_does_not_depend_on_order_scale_or_place(boxes, scale, shift):
     a, b = np.array(boxes, float)[:, None], np.array(boxes, float)
     assert np.allclose(iou(a, b), iou(b, a).T)
-    moved = (part * scale + [shift, shift, 0, 0] for part in (a, b))
+    moved = (part * scale + shift for part in (a, b))
     assert np.allclose(iou(*moved), iou(a, b), atol=1e-6)
     assert ((iou(a, b) >= 0) & (iou(a, b) <= 1)).all()
 
@@ -69,7 +70,7 @@ def test_nms_of_nothing_is_nothing():
 
 
 def test_the_grid_gives_back_the_boxes_it_was_made_of():
-    boxes = np.array([[[0.1, 0.2, 0.3, 0.4], [0.5, 0.05, 0.45, 0.2], [0.6, 0.7, 0.4, 0.3]]])
+    boxes = np.array([[[5, 10, 19, 29], [24, 2, 46, 12], [29, 34, 48, 48]]])
     grid = LESSON["as_grid"](boxes, np.array([[2, 0, 5]]))
     assert grid[..., 0].sum() == 3
     said = np.full((*grid.shape[1:3], 5 + 6), -9.0)
@@ -80,13 +81,13 @@ def test_the_grid_gives_back_the_boxes_it_was_made_of():
     said[there, 5 + grid[0][there][:, 5].astype(int)] = 9
     found, scores, labels = LESSON["decode"](said)
     order = np.argsort(found[:, 0])
-    assert np.allclose(found[order], boxes[0], atol=1e-4)
+    assert np.allclose(found[order], boxes[0], atol=5e-3)
     assert labels[order].tolist() == [2, 0, 5] and (scores > 0.99).all()
 
 
 def test_the_grid_loss_asks_empty_cells_only_whether_they_are_empty():
     rng = np.random.default_rng(0)
-    target = LESSON["as_grid"](np.array([[[0.1, 0.2, 0.3, 0.4]]]), np.array([[3]]))
+    target = LESSON["as_grid"](np.array([[[5, 10, 19, 29]]]), np.array([[3]]))
     answer = rng.normal(size=(1, 6, 6, 11)).astype(np.float32)
     loss = float(LESSON["grid_loss"](target, answer))
     elsewhere = answer.copy()

@@ -83,4 +83,6 @@ def _imports(code: ast.Module) -> list[ast.stmt]:
 
 
 def _defines(node: ast.stmt) -> bool:
+    if isinstance(node, ast.FunctionDef) and any(isinstance(default, ast.Name) for default in node.args.defaults):
+        return False  # it needs a computed value at once
     return isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))

@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 
 import exercise_answers
+import notebook_rules as rules
 from helpers import exercises
 from helpers.exercises import engine
+from notebook_code import definitions
 
 warnings.filterwarnings("ignore", module="keras")
 RIGHT = [(name, answer) for name, answers in exercise_answers.RIGHT.items() for answer in answers]
 RIGHT += [(name, asked.right) for name, asked in engine.EXERCISES.items() if asked.right]
+SOLUTIONS = [
+    (name, function)
+    for path in (rules.ROOT / "notebooks" / "solutions").glob("*.ipynb")
+    for name, function in definitions(f"solutions/{path.stem}").items()
+    if f'exercises.check(\\"{name}\\"' in path.read_text(encoding="utf-8")
+]
+RIGHT += SOLUTIONS
 WRONG = exercise_answers.WRONG
 MISTAKES = [
     (name, text, mistake) for name, asked in engine.EXERCISES.items() for text, mistake in asked.mistakes.items()

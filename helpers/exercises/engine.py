@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -44,19 +45,24 @@ class Verdict:
 class Exercise:
     """An exercise, which registers itself under its name.
 
-    `mistakes` are functions like `right`, by diagnosis. `also` are further arguments, each after what a wrong result
-    for them says; they are asked once the drawn ones are right. A `judge`, which raises `Mistake`, stands for all that.
+    `mistakes` are by diagnosis functions like `right`, or what to change of its own keywords. `also` are further
+    arguments, each after what a wrong result for them says; they are asked once the drawn ones are right. A `judge`,
+    which raises `Mistake`, stands for all that.
     """
 
     name: str
     right: Callable | None = None
     draw: Callable[[np.random.Generator], Mapping] | None = None
-    mistakes: Mapping[str, Callable] = field(default_factory=dict)
+    mistakes: Mapping[str, Callable | Mapping] = field(default_factory=dict)
     also: Sequence[tuple[str, Mapping]] = ()
     judge: Callable[[object], None] | None = None
     seconds: int = 10  # after which an answer is interrupted
 
     def __post_init__(self):
+        made = {
+            text: partial(self.right, **it) if isinstance(it, Mapping) else it for text, it in self.mistakes.items()
+        }
+        self.mistakes = made
         EXERCISES[self.name] = self
 
     def judge_drawn(self, answer) -> None:

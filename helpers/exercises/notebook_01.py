@@ -1,7 +1,5 @@
 """The exercises of notebook 01, convolution by hand."""
 
-from functools import partial
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -23,13 +21,13 @@ Exercise(
     draw=_sizes,
     mistakes={
         "For n=8, k=3, s=2 you return 3.5: a feature map cannot have half a row. Where does the kernel go when the "
-        "stride does not fit?": partial(output_size, divide=lambda way, s: way / s),
-        "One too few: the kernel has a place before it takes its first step.": partial(output_size, first=0),
-        "You round up: at the last place the kernel would hang over the edge.": partial(
-            output_size, divide=lambda way, s: -(-way // s)
+        "stride does not fit?": dict(divide=lambda way, s: way / s),
+        "One too few: the kernel has a place before it takes its first step.": dict(first=0),
+        "You round up: at the last place the kernel would hang over the edge.": dict(
+            divide=lambda way, s: -(-way // s)
         ),
-        "You count the padding once; there is a ring, so it is on both sides.": partial(output_size, ends=1),
-        "The padding has no effect on your result.": partial(output_size, ends=0),
+        "You count the padding once; there is a ring, so it is on both sides.": dict(ends=1),
+        "The padding has no effect on your result.": dict(ends=0),
         "The stride has no effect on your result.": lambda **c: output_size(**c | {"s": 1}),
     },
     also=[("With stride 1 and no padding:", {"n": 7, "k": 3, "s": 1, "p": 0})],
@@ -53,23 +51,17 @@ Exercise(
     draw=_layer,
     mistakes={
         "The two numbers are in the wrong order: units first, then parameters.": lambda **c: count(**c)[::-1],
-        "A row and a column of units are missing: count the first place too.": partial(
-            count, seen=lambda side, k: side - k
-        ),
-        "Without padding the map is smaller than the image: count its units, not the pixels.": partial(
-            count, seen=lambda side, k: side
+        "A row and a column of units are missing: count the first place too.": dict(seen=lambda side, k: side - k),
+        "Without padding the map is smaller than the image: count its units, not the pixels.": dict(
+            seen=lambda side, k: side
         ),
         "Each filter makes a map of its own: count the units of all of them.": lambda **c: (
             count(**c)[0] // c["filters"],
             count(**c)[1],
         ),
-        "The biases are missing from the parameters: one for each filter.": partial(
-            count, biases=lambda units, filters: 0
-        ),
-        "You count a bias for each unit; a filter's units share theirs.": partial(
-            count, biases=lambda units, filters: units
-        ),
-        "In the parameters a slice of a filter has k×k weights, not k.": partial(count, square=False),
+        "The biases are missing from the parameters: one for each filter.": dict(biases=lambda units, filters: 0),
+        "You count a bias for each unit; a filter's units share theirs.": dict(biases=lambda units, filters: units),
+        "In the parameters a slice of a filter has k×k weights, not k.": dict(square=False),
         "A filter has a k×k slice for every input channel.": lambda **c: (
             count(**c)[0],
             count(**c | {"channels": 1})[1],
@@ -107,16 +99,16 @@ Exercise(
     right=conv2d,
     draw=_images,
     mistakes={
-        "The kernel is flipped: this is a convolution in the mathematician's sense. A layer does not flip.": partial(
-            conv2d, prepare=lambda kernel: kernel[::-1, ::-1]
+        "The kernel is flipped: this is a convolution in the mathematician's sense. A layer does not flip.": dict(
+            prepare=lambda kernel: kernel[::-1, ::-1]
         ),
-        "The bias is missing.": partial(conv2d, biases=0),
-        "The bias is added at each place of the window: add it once, after the sum.": partial(conv2d, biases=18),
+        "The bias is missing.": dict(biases=0),
+        "The bias is added at each place of the window: add it once, after the sum.": dict(biases=18),
         "The stride has no effect: the kernel moves one pixel at a time.": lambda **c: conv2d(**c | {"stride": 1}),
-        "The padding has no effect.": partial(conv2d, rings=lambda p: (0, 0)),
-        "The padding is on one side only: rings of zeros go all around.": partial(conv2d, rings=lambda p: (p, 0)),
-        "Only the first input channel is used: the sum goes over all of them.": partial(
-            conv2d, prepare=lambda kernel: kernel[:, :, :1]
+        "The padding has no effect.": dict(rings=lambda p: (0, 0)),
+        "The padding is on one side only: rings of zeros go all around.": dict(rings=lambda p: (p, 0)),
+        "Only the first input channel is used: the sum goes over all of them.": dict(
+            prepare=lambda kernel: kernel[:, :, :1]
         ),
     },
     also=[
@@ -191,15 +183,15 @@ Exercise(
             lambda **c: _everywhere(**c) / c["size"] ** 2
         ),
         "All inputs of a window get its gradient: only the largest one changes the output.": _everywhere,
-        "The gradient goes to the smallest input of each window.": partial(max_pool_backward, place=np.argmin),
-        "The gradient goes to the same corner of every window: find the place of the maximum.": partial(
-            max_pool_backward, place=lambda window: 0
+        "The gradient goes to the smallest input of each window.": dict(place=np.argmin),
+        "The gradient goes to the same corner of every window: find the place of the maximum.": dict(
+            place=lambda window: 0
         ),
-        "The places are right, but they get the maxima themselves: they should get dy.": partial(
-            max_pool_backward, value=lambda largest, dy: largest
+        "The places are right, but they get the maxima themselves: they should get dy.": dict(
+            value=lambda largest, dy: largest
         ),
-        "The places are right, but they get 1: that is the slope; the chain rule multiplies it by dy.": partial(
-            max_pool_backward, value=lambda largest, dy: 1
+        "The places are right, but they get 1: that is the slope; the chain rule multiplies it by dy.": dict(
+            value=lambda largest, dy: 1
         ),
         "The places are right, the sign is wrong: this is a gradient, not yet a step downhill.": lambda **c: (
             -max_pool_backward(**c)

@@ -28,23 +28,17 @@ Exercise(
         "The two numbers are in the wrong order: the convolution first, then the dense layer.": lambda **c: (
             cnn_parameters(**c)[::-1]
         ),
-        "The biases are missing: one for each filter, and one for each class.": partial(cnn_parameters, biases=0),
+        "The biases are missing: one for each filter, and one for each class.": dict(biases=0),
         "A filter of the convolution has a k×k slice for every input channel.": lambda **c: (
             cnn_parameters(**c | {"channels": 1})[0],
             cnn_parameters(**c)[1],
         ),
-        "The dense layer comes after the pooling, which halves the map's sides.": partial(
-            cnn_parameters, pooled=lambda n, k: n - k + 1
+        "The dense layer comes after the pooling, which halves the map's sides.": dict(pooled=lambda n, k: n - k + 1),
+        "Without padding ('valid') the convolution's map is smaller than the image.": dict(pooled=lambda n, k: n // 2),
+        "Pooling a 9×9 map leaves the dense layer 4×4: a window that does not fit is left out; you round up.": dict(
+            pooled=lambda n, k: -(-(n - k + 1) // 2)
         ),
-        "Without padding ('valid') the convolution's map is smaller than the image.": partial(
-            cnn_parameters, pooled=lambda n, k: n // 2
-        ),
-        "Pooling a 9×9 map leaves the dense layer 4×4: a window that does not fit is left out; you round up.": partial(
-            cnn_parameters, pooled=lambda n, k: -(-(n - k + 1) // 2)
-        ),
-        "Flatten lays the maps of all filters in a row for the dense layer; you count one map.": partial(
-            cnn_parameters, maps=1
-        ),
+        "Flatten lays the maps of all filters in a row for the dense layer; you count one map.": dict(maps=1),
     },
 )
 
@@ -71,22 +65,20 @@ Exercise(
     right=cross_entropy,
     draw=_logits,
     mistakes={
-        "This is the sum over the images: return their mean.": partial(cross_entropy, gather=np.sum),
-        "This is one loss for each image: return their mean.": partial(cross_entropy, gather=lambda x: x),
+        "This is the sum over the images: return their mean.": dict(gather=np.sum),
+        "This is one loss for each image: return their mean.": dict(gather=lambda x: x),
         "The sign is wrong: the logarithm of a probability is negative, a loss is not.": lambda **c: (
             -cross_entropy(**c)
         ),
-        "The logarithm is missing: this is minus the mean probability of the labels.": partial(
-            cross_entropy, log_p=lambda x: np.exp(log_softmax(x))
+        "The logarithm is missing: this is minus the mean probability of the labels.": dict(
+            log_p=lambda x: np.exp(log_softmax(x))
         ),
-        "The softmax is missing: this is minus the mean logit of the labels.": partial(
-            cross_entropy, log_p=lambda x: x
+        "The softmax is missing: this is minus the mean logit of the labels.": dict(log_p=lambda x: x),
+        "The softmax goes over another axis: each row's probabilities sum to 1 (axis=1).": dict(
+            log_p=partial(log_softmax, axis=0)
         ),
-        "The softmax goes over another axis: each row's probabilities sum to 1 (axis=1).": partial(
-            cross_entropy, log_p=partial(log_softmax, axis=0)
-        ),
-        "The maximum that you subtract for the exponents has to be added back to the logarithm of their sum.": partial(
-            cross_entropy, log_p=lambda x: log_softmax(x) + x.max(axis=1, keepdims=True)
+        "The maximum that you subtract for the exponents has to be added back to the logarithm of their sum.": dict(
+            log_p=lambda x: log_softmax(x) + x.max(axis=1, keepdims=True)
         ),
     },
     also=[  # each beyond the one before
@@ -144,7 +136,7 @@ Exercise(
             confusion(**c), (-1, -1), axis=(0, 1)
         ),
         "No count is above 1: m[i, j] += 1 with arrays adds once for all pairs that are the same. Use a loop, or "
-        "np.add.at.": partial(confusion, add=False),
+        "np.add.at.": dict(add=False),
     },
     also=[
         (
@@ -174,23 +166,17 @@ Exercise(
     right=field_size,
     draw=_stack,
     mistakes={
-        "The strides have no effect: after a stride of 2, one step of the next kernel is 2 pixels.": partial(
-            field_size, jump=lambda total, s: 1
+        "The strides have no effect: after a stride of 2, one step of the next kernel is 2 pixels.": dict(
+            jump=lambda total, s: 1
         ),
         "A layer's own stride does not widen its field, only the fields of the layers after it.": lambda layers: (
             1 + sum((k - 1) * total for (k, _), total in zip(layers, np.cumprod([s for _, s in layers]), strict=True))
         ),
-        "You use only the stride just before a kernel: all strides before it multiply.": partial(
-            field_size, jump=lambda total, s: s
-        ),
-        "The strides before a kernel multiply; you add them.": partial(field_size, jump=lambda total, s: total + s),
-        "The layers are read from the wrong end: the first pair is the layer next to the image.": partial(
-            field_size, order=-1
-        ),
-        "You add k for each layer: a kernel that begins on what is seen already adds k − 1.": partial(
-            field_size, step=lambda k: k
-        ),
-        "One too few: before any layer, a unit sees the one pixel that it is.": partial(field_size, first=0),
+        "You use only the stride just before a kernel: all strides before it multiply.": dict(jump=lambda total, s: s),
+        "The strides before a kernel multiply; you add them.": dict(jump=lambda total, s: total + s),
+        "The layers are read from the wrong end: the first pair is the layer next to the image.": dict(order=-1),
+        "You add k for each layer: a kernel that begins on what is seen already adds k − 1.": dict(step=lambda k: k),
+        "One too few: before any layer, a unit sees the one pixel that it is.": dict(first=0),
     },
     also=[("A single layer sees its kernel, whatever its stride.", {"layers": [(5, 2)]})],
 )

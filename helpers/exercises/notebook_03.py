@@ -1,7 +1,6 @@
 """The exercises of notebook 03, preprocessing and augmentation."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
@@ -24,13 +23,13 @@ Exercise(
     draw=_photograph,
     mistakes={
         "One place too few on each side, as in the paper on AlexNet: a crop has a place before it takes its first "
-        "step.": partial(count_crops, first=0),
-        "The mirror images are missing: each crop has one.": partial(count_crops, mirrored=1),
-        "The mirror images are missing, and a place on each side: a crop has one before it takes its first step.": (
-            partial(count_crops, first=0, mirrored=1)
+        "step.": dict(first=0),
+        "The mirror images are missing: each crop has one.": dict(mirrored=1),
+        "The mirror images are missing, and a place on each side: a crop has one before it takes its first step.": dict(
+            first=0, mirrored=1
         ),
-        "You count mirror images twice over: only left and right change places.": partial(count_crops, mirrored=4),
-        "You add the rows' places to the columns': each row goes with each column.": partial(count_crops, join=np.add),
+        "You count mirror images twice over: only left and right change places.": dict(mirrored=4),
+        "You add the rows' places to the columns': each row goes with each column.": dict(join=np.add),
         "These are tiles side by side: crops may overlap.": lambda height, width, size: (
             2 * (height // size) * (width // size)
         ),
@@ -73,23 +72,19 @@ Exercise(
         "The test images are treated with their own mean and standard deviation: use the training images'.": (
             lambda x_train, x_test: (standardise(x_train, x_test)[0], standardise(x_test, x_test)[0])
         ),
-        "The mean and standard deviation are of both sets together: nothing may be learnt from the test images.": (
-            partial(standardise, of=lambda train, test: np.concatenate([train, test]))
+        "The mean and standard deviation are of both sets together: nothing may be learnt from the test images.": dict(
+            of=lambda train, test: np.concatenate([train, test])
         ),
-        "This is one mean and one standard deviation for all channels: each channel has its own.": partial(
-            standardise, axis=None
+        "This is one mean and one standard deviation for all channels: each channel has its own.": dict(axis=None),
+        "Each pixel has a mean and standard deviation of its own: a channel has one of each, for all its pixels.": dict(
+            axis=0
         ),
-        "Each pixel has a mean and standard deviation of its own: a channel has one of each, for all its pixels.": (
-            partial(standardise, axis=0)
+        "You divide by the variance: the standard deviation is its square root.": dict(
+            scale=lambda x, mean, std: (x - mean) / std**2
         ),
-        "You divide by the variance: the standard deviation is its square root.": partial(
-            standardise, scale=lambda x, mean, std: (x - mean) / std**2
-        ),
-        "You only subtract the mean: divide by the standard deviation too.": partial(
-            standardise, scale=lambda x, mean, std: x - mean
-        ),
-        "You divide by 255: a mean of 0 and a standard deviation of 1 are asked for.": partial(
-            standardise, scale=lambda x, mean, std: x / 255
+        "You only subtract the mean: divide by the standard deviation too.": dict(scale=lambda x, mean, std: x - mean),
+        "You divide by 255: a mean of 0 and a standard deviation of 1 are asked for.": dict(
+            scale=lambda x, mean, std: x / 255
         ),
     },
     also=[
@@ -121,11 +116,11 @@ Exercise(
     draw=_boxes,
     mistakes={
         "The boxes are unchanged: they have to follow the mirror.": lambda boxes, width: boxes,
-        "Left is now beyond right: the mirror of the left edge is the new right edge.": partial(
-            flip_boxes, left=lambda box, width: width - box[0], right=lambda box, width: width - box[2]
+        "Left is now beyond right: the mirror of the left edge is the new right edge.": dict(
+            left=lambda box, width: width - box[0], right=lambda box, width: width - box[2]
         ),
-        "Only the left edge is mirrored: the right one is where the old left edge goes.": partial(
-            flip_boxes, right=lambda box, width: box[2]
+        "Only the left edge is mirrored: the right one is where the old left edge goes.": dict(
+            right=lambda box, width: box[2]
         ),
         "All four columns are subtracted from the width: only left and right change.": lambda boxes, width: (
             width - boxes
@@ -133,8 +128,8 @@ Exercise(
         "You mirror top and bottom: left is the first column, right the third.": lambda boxes, width: np.stack(
             [boxes[:, 0], width - boxes[:, 3], boxes[:, 2], width - boxes[:, 1]], axis=1
         ),
-        "The third column is the right edge; you take it for the width of the box.": partial(
-            flip_boxes, left=lambda box, width: width - box[0] - box[2], right=lambda box, width: box[2]
+        "The third column is the right edge; you take it for the width of the box.": dict(
+            left=lambda box, width: width - box[0] - box[2], right=lambda box, width: box[2]
         ),
         "The images are `width` pixels wide, and these are no shares: subtract from width, not from 1.": (
             lambda boxes, width: flip_boxes(boxes, 1)
@@ -163,24 +158,24 @@ Exercise(
     right=class_weights,
     draw=_labels,
     mistakes={
-        "The proportions are right, the scale is not: the weights of each class's images sum to 1.": partial(
-            class_weights, scale=lambda weights: 1
+        "The proportions are right, the scale is not: the weights of each class's images sum to 1.": dict(
+            scale=lambda weights: 1
         ),
-        "The proportions are right, the scale is not: the weights sum to 1.": partial(class_weights, scale=np.sum),
-        "The proportions are right, the scale is not: the mean over the classes is 1, not over the images.": partial(
-            class_weights, scale=np.mean
+        "The proportions are right, the scale is not: the weights sum to 1.": dict(scale=np.sum),
+        "The proportions are right, the scale is not: the mean over the classes is 1, not over the images.": dict(
+            scale=np.mean
         ),
-        "The more often a class occurs, the larger is its weight here: it should be the smaller.": partial(
-            class_weights, weigh=lambda n: n
+        "The more often a class occurs, the larger is its weight here: it should be the smaller.": dict(
+            weigh=lambda n: n
         ),
-        "1 minus the share falls as a class grows, but twice as often is not half the weight.": partial(
-            class_weights, weigh=lambda n: 1 - n / n.sum(), scale=lambda weights: 1
+        "1 minus the share falls as a class grows, but twice as often is not half the weight.": dict(
+            weigh=lambda n: 1 - n / n.sum(), scale=lambda weights: 1
         ),
         "This is a weight for each image: return one for each class.": lambda labels, classes: class_weights(
             labels, classes
         )[labels],
-        "All weights are the same: a class that occurs less often has a larger one.": partial(
-            class_weights, weigh=lambda n: np.ones(len(n))
+        "All weights are the same: a class that occurs less often has a larger one.": dict(
+            weigh=lambda n: np.ones(len(n))
         ),
     },
 )

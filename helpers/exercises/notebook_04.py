@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -30,25 +29,15 @@ Exercise(
     right=smallest_input,
     draw=_layers,
     mistakes={
-        "The padding has no effect: zeros stand in for 2·padding.": partial(
-            smallest_input, step=lambda n, k, s, p: (n - 1) * s + k
+        "The padding has no effect: zeros stand in for 2·padding.": dict(step=lambda n, k, s, p: (n - 1) * s + k),
+        "You count the padding on one side only: it goes around.": dict(step=lambda n, k, s, p: (n - 1) * s + k - p),
+        "You add the padding: the map needs less, not more.": dict(step=lambda n, k, s, p: (n - 1) * s + k + 2 * p),
+        "The strides have no effect: a window moves by them.": dict(step=lambda n, k, s, p: n - 1 + k - 2 * p),
+        "Between n places there are n − 1 steps: you have n.": dict(step=lambda n, k, s, p: n * s + k - 2 * p),
+        "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": dict(
+            step=lambda n, k, s, p: n * s + k - 1 - 2 * p
         ),
-        "You count the padding on one side only: it goes around.": partial(
-            smallest_input, step=lambda n, k, s, p: (n - 1) * s + k - p
-        ),
-        "You add the padding: the map needs less, not more.": partial(
-            smallest_input, step=lambda n, k, s, p: (n - 1) * s + k + 2 * p
-        ),
-        "The strides have no effect: a window moves by them.": partial(
-            smallest_input, step=lambda n, k, s, p: n - 1 + k - 2 * p
-        ),
-        "Between n places there are n − 1 steps: you have n.": partial(
-            smallest_input, step=lambda n, k, s, p: n * s + k - 2 * p
-        ),
-        "n places need (n − 1)·stride + kernel, not n·stride + kernel − 1.": partial(
-            smallest_input, step=lambda n, k, s, p: n * s + k - 1 - 2 * p
-        ),
-        "The layers are read from the wrong end: begin with the last.": partial(smallest_input, order=1),
+        "The layers are read from the wrong end: begin with the last.": dict(order=1),
     },
     also=[
         ("A single layer:", {"layers": [(5, 2, 0)]}),
@@ -79,14 +68,10 @@ Exercise(
     draw=_grouped,
     mistakes={
         "The two numbers are in the wrong order: the parameters first.": lambda **c: grouped_cost(**c)[::-1],
-        "The groups have no effect: a filter sees its part of the channels.": partial(
-            grouped_cost, shared=lambda groups: 1
-        ),
-        "These are the numbers of one group only: there are several.": partial(
-            grouped_cost, shared=lambda groups: groups**2
-        ),
-        "The biases are missing in the parameters: one for each filter.": partial(grouped_cost, biases=0),
-        "A slice of a filter has k×k weights, not k.": partial(grouped_cost, size=lambda k: k),
+        "The groups have no effect: a filter sees its part of the channels.": dict(shared=lambda groups: 1),
+        "These are the numbers of one group only: there are several.": dict(shared=lambda groups: groups**2),
+        "The biases are missing in the parameters: one for each filter.": dict(biases=0),
+        "A slice of a filter has k×k weights, not k.": dict(size=lambda k: k),
         "You count the biases among the multiply-adds: they cost none.": lambda **c: (
             grouped_cost(**c)[0],
             c["side"] ** 2 * grouped_cost(**c)[0],
@@ -131,18 +116,14 @@ Exercise(
     draw=_blocks,
     mistakes={
         "The two numbers are in the wrong order: the channels first.": lambda **c: densenet_count(**c)[::-1],
-        "This counts biases: these convolutions have none.": partial(densenet_count, biases=True),
-        "The 3×3 convolution reads the 4·growth channels that the 1×1 gives, not growth.": partial(
-            densenet_count, layer=lambda c, g: 4 * c * g + 9 * g * g
+        "This counts biases: these convolutions have none.": dict(biases=True),
+        "The 3×3 convolution reads the 4·growth channels that the 1×1 gives, not growth.": dict(
+            layer=lambda c, g: 4 * c * g + 9 * g * g
         ),
-        "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": partial(
-            densenet_count, layer=lambda c, g: 13 * c * g
-        ),
-        "A layer's 1×1 convolution is missing.": partial(densenet_count, layer=lambda c, g: 36 * g * g),
-        "The convolution between two blocks leaves all channels: it halves them.": partial(densenet_count, halve=False),
-        "There is a convolution after the last block too: it stands between two blocks only.": partial(
-            densenet_count, ends=0
-        ),
+        "The 3×3 convolution reads what the 1×1 leaves, not all channels so far.": dict(layer=lambda c, g: 13 * c * g),
+        "A layer's 1×1 convolution is missing.": dict(layer=lambda c, g: 36 * g * g),
+        "The convolution between two blocks leaves all channels: it halves them.": dict(halve=False),
+        "There is a convolution after the last block too: it stands between two blocks only.": dict(ends=0),
     },
     also=[("One block has no convolution after it.", {"blocks": [3], "growth": 4, "stem": 9})],
 )

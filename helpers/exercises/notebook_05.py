@@ -42,20 +42,18 @@ Exercise(
         "The two numbers are in the wrong order: the trainable parameters first.": lambda layers, frozen: (
             trainable_and_frozen(layers, frozen)[::-1]
         ),
-        "The moving means and variances are missing: two numbers for each channel, trainable in no layer.": partial(
-            trainable_and_frozen, moving=0
+        "The moving means and variances are missing: two numbers for each channel, trainable in no layer.": dict(
+            moving=0
         ),
-        "The moving mean and variance are counted as trainable: no gradient ever reaches them.": partial(
-            trainable_and_frozen, moving=0, learned=4
+        "The moving mean and variance are counted as trainable: no gradient ever reaches them.": dict(
+            moving=0, learned=4
         ),
-        "The batch normalisation is missing: four numbers for each channel, two of them trainable.": partial(
-            trainable_and_frozen, moving=0, learned=0
+        "The batch normalisation is missing: four numbers for each channel, two of them trainable.": dict(
+            moving=0, learned=0
         ),
-        "Every convolution has biases here: one with batch normalisation has none.": partial(
-            trainable_and_frozen, biased=lambda norm: True
-        ),
-        "A kernel has k×k weights for each pair of channels, not k.": partial(trainable_and_frozen, size=lambda k: k),
-        "You freeze the last layers: the first ones are frozen.": partial(trainable_and_frozen, of_last=True),
+        "Every convolution has biases here: one with batch normalisation has none.": dict(biased=lambda norm: True),
+        "A kernel has k×k weights for each pair of channels, not k.": dict(size=lambda k: k),
+        "You freeze the last layers: the first ones are frozen.": dict(of_last=True),
     },
     also=[
         ("Nothing is frozen.", {"layers": ONE, "frozen": 0}),
@@ -88,9 +86,7 @@ Exercise(
     right=moving_statistics,
     draw=_activations,
     mistakes={
-        "The momentum is on the wrong side: it is the share of the old value that is kept.": partial(
-            moving_statistics, kept=lambda m: 1 - m
-        ),
+        "The momentum is on the wrong side: it is the share of the old value that is kept.": dict(kept=lambda m: 1 - m),
         "The two are in the wrong order: the mean first.": lambda **c: moving_statistics(**c)[::-1],
         "You begin with a mean of 0 and a variance of 1: begin with mean and variance.": lambda **c: moving_statistics(
             **c | {"mean": 0 * c["mean"], "variance": 0 * c["variance"] + 1}
@@ -98,15 +94,9 @@ Exercise(
         "Only the last step has an effect: go on from what the step before left.": lambda **c: moving_statistics(
             **c | {"activations": c["activations"][-1:]}
         ),
-        "One number stands for all channels: take the mean over the batch, height and width only.": partial(
-            moving_statistics, over=None
-        ),
-        "The standard deviation stands for the variance, which is its square.": partial(
-            moving_statistics, spread=np.std
-        ),
-        "You divide by n − 1 in the variance: Keras divides by n.": partial(
-            moving_statistics, spread=partial(np.var, ddof=1)
-        ),
+        "One number stands for all channels: take the mean over the batch, height and width only.": dict(over=None),
+        "The standard deviation stands for the variance, which is its square.": dict(spread=np.std),
+        "You divide by n − 1 in the variance: Keras divides by n.": dict(spread=partial(np.var, ddof=1)),
     },
 )
 
@@ -139,22 +129,16 @@ Exercise(
     right=nearest_class,
     draw=_features,
     mistakes={
-        "The features are not scaled before the mean, so that long vectors count for more.": partial(
-            nearest_class, of=lambda x: x
+        "The features are not scaled before the mean, so that long vectors count for more.": dict(of=lambda x: x),
+        "The means are not scaled to length 1, so that the class with the longest has an advantage.": dict(
+            of_means=lambda x: x
         ),
-        "The means are not scaled to length 1, so that the class with the longest has an advantage.": partial(
-            nearest_class, of_means=lambda x: x
+        "These are sums, not scaled to length 1: a class with many images has an advantage.": dict(
+            gather=np.sum, of_means=lambda x: x
         ),
-        "These are sums, not scaled to length 1: a class with many images has an advantage.": partial(
-            nearest_class, gather=np.sum, of_means=lambda x: x
-        ),
-        "The features are scaled column by column: each image's vector has a length.": partial(
-            nearest_class, of=partial(_unit, axis=0)
-        ),
-        "This is the class with the smallest similarity: take the largest.": partial(
-            nearest_class, pick=lambda s: s.argmin(1)
-        ),
-        "These are the similarities: return the class with the largest.": partial(nearest_class, pick=lambda s: s),
+        "The features are scaled column by column: each image's vector has a length.": dict(of=partial(_unit, axis=0)),
+        "This is the class with the smallest similarity: take the largest.": dict(pick=lambda s: s.argmin(1)),
+        "These are the similarities: return the class with the largest.": dict(pick=lambda s: s),
         "This is the class of the nearest single image: compare with the mean of each class.": (
             lambda features, labels, new: labels[(_unit(new) @ _unit(features).T).argmax(axis=1)]
         ),
@@ -182,19 +166,19 @@ Exercise(
     right=cam,
     draw=_maps,
     mistakes={
-        "The ReLU is missing: negative values become 0.": partial(cam, relu=lambda x: x),
-        "Negative values become 0, but the largest is not 1: divide by it.": partial(cam, scale=lambda x: x),
-        "This goes from the smallest value, as 0, to the largest: negative values become 0 instead.": partial(
-            cam, relu=lambda x: x - x.min()
+        "The ReLU is missing: negative values become 0.": dict(relu=lambda x: x),
+        "Negative values become 0, but the largest is not 1: divide by it.": dict(scale=lambda x: x),
+        "This goes from the smallest value, as 0, to the largest: negative values become 0 instead.": dict(
+            relu=lambda x: x - x.min()
         ),
-        "Channels with a negative weight are left out: they are subtracted, and the ReLU comes after the sum.": partial(
-            cam, weights=lambda own: np.maximum(own, 0)
+        "Channels with a negative weight are left out: they are subtracted, and the ReLU comes after the sum.": dict(
+            weights=lambda own: np.maximum(own, 0)
         ),
         "The weights are a row of the kernel: a class has a column.": lambda maps, kernel, label: cam(
             maps, kernel.T, label
         ),
         "The map is that of class 0: make it for label.": lambda maps, kernel, label: cam(maps, kernel, 0),
-        "The channels are not weighted: each counts by its weight for the class.": partial(cam, weights=np.ones_like),
+        "The channels are not weighted: each counts by its weight for the class.": dict(weights=np.ones_like),
     },
     also=[
         (

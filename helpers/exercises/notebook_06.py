@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Iterator, Mapping
-from functools import partial
 
 import numpy as np
 
@@ -27,9 +26,7 @@ Exercise(
     draw=_windows,
     mistakes={
         "The two numbers are in the wrong order: the side first.": lambda **c: prediction_map(**c)[::-1],
-        "These are the steps from the first place to the last: count the first place too.": partial(
-            prediction_map, more=0
-        ),
+        "These are the steps from the first place to the last: count the first place too.": dict(more=0),
         "The stride has no effect: there is a window every stride pixels.": lambda **c: (
             c["side"] - c["trained"] + 1,
             prediction_map(**c)[1],
@@ -38,12 +35,12 @@ Exercise(
             c["side"] // c["stride"],
             prediction_map(**c)[1],
         ),
-        "The biases are missing: one for each unit.": partial(prediction_map, biases=0),
+        "The biases are missing: one for each unit.": dict(biases=0),
         "The kernel is 1×1: the dense layer reads places as well as channels.": lambda **c: (
             prediction_map(**c)[0],
             prediction_map(**c, kernel=1)[1],
         ),
-        "The kernel has one slice: there is one for each channel.": partial(prediction_map, slices=1),
+        "The kernel has one slice: there is one for each channel.": dict(slices=1),
     },
     also=[
         ("An image as large as in training has one place.", dict(side=12, trained=12, stride=4, channels=5, units=3)),
@@ -83,20 +80,16 @@ Exercise(
     right=box_iou,
     draw=_two_lists,
     mistakes={
-        "You divide by the sum of the areas: the union has the intersection only once.": partial(
-            box_iou, below=lambda a, b: a + b
-        ),
-        "You divide by the area of the smaller box: divide by the union.": partial(box_iou, below=np.minimum),
+        "You divide by the sum of the areas: the union has the intersection only once.": dict(below=lambda a, b: a + b),
+        "You divide by the area of the smaller box: divide by the union.": dict(below=np.minimum),
         "The result is transposed: a row for each box of a.": lambda a, b: box_iou(a, b).T,
         "Where two boxes lie apart in both directions, two negative sides have a positive product: clip each at 0 "
-        "before you multiply.": partial(box_iou, clip=lambda wide, high: np.maximum(wide * high, 0)),
-        "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": partial(
-            box_iou, clip=operator.mul
+        "before you multiply.": dict(clip=lambda wide, high: np.maximum(wide * high, 0)),
+        "Where two boxes lie apart, a side of the intersection is negative: clip it at 0.": dict(clip=operator.mul),
+        "The last two numbers of a box are its right and bottom edge: you take them as width and height.": dict(
+            edges=lambda x: np.concatenate([x[:, :2], x[:, :2] + x[:, 2:]], axis=1)
         ),
-        "The last two numbers of a box are its right and bottom edge: you take them as width and height.": partial(
-            box_iou, edges=lambda x: np.concatenate([x[:, :2], x[:, :2] + x[:, 2:]], axis=1)
-        ),
-        "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": partial(box_iou, one=1),
+        "You add 1 to each side, as if an edge were a whole pixel: a side is right − left.": dict(one=1),
     },
     also=[
         (
@@ -137,22 +130,22 @@ Exercise(
     draw=_confusion,
     mistakes={
         "The two numbers are in the wrong order: the pixel accuracy first.": lambda matrix: mean_iou(matrix)[::-1],
-        "The pixel accuracy is no mean over classes: each pixel counts the same.": partial(
-            mean_iou, accuracy=lambda hit, true: (hit / true).mean()
+        "The pixel accuracy is no mean over classes: each pixel counts the same.": dict(
+            accuracy=lambda hit, true: (hit / true).mean()
         ),
-        "You divide by the true pixels, for the recall: divide by the union.": partial(
-            mean_iou, union=lambda true, predicted, hit: true
+        "You divide by the true pixels, for the recall: divide by the union.": dict(
+            union=lambda true, predicted, hit: true
         ),
-        "The right pixels are in the union twice: subtract them once.": partial(
-            mean_iou, union=lambda true, predicted, hit: true + predicted
+        "The right pixels are in the union twice: subtract them once.": dict(
+            union=lambda true, predicted, hit: true + predicted
         ),
-        "This is the Dice coefficient, 2·intersection / sum of both: the IoU divides by the union.": partial(
-            mean_iou, union=lambda true, predicted, hit: (true + predicted) / 2
+        "This is the Dice coefficient, 2·intersection / sum of both: the IoU divides by the union.": dict(
+            union=lambda true, predicted, hit: (true + predicted) / 2
         ),
-        "Classes are weighted by their pixels: here each counts the same.": partial(
-            mean_iou, mean=lambda ious, true, hit: (ious * true).sum() / true.sum()
+        "Classes are weighted by their pixels: here each counts the same.": dict(
+            mean=lambda ious, true, hit: (ious * true).sum() / true.sum()
         ),
-        "The first class is left out.": partial(mean_iou, mean=lambda ious, true, hit: ious[1:].mean()),
+        "The first class is left out.": dict(mean=lambda ious, true, hit: ious[1:].mean()),
     },
     also=[
         ("A class that is neither there nor predicted has 0/0, or NaN: leave it out.", _without(absent=[2])),
@@ -249,13 +242,9 @@ Exercise(
         "The boxes are taken from the lowest score up: begin with the highest.": lambda **c: precision_recall(
             **c | {"scores": -c["scores"]}
         ),
-        "A true box is taken more than once: each counts for one hit only.": partial(precision_recall, again=True),
-        "A box whose best true box is taken fails here: take the best of those that are left.": partial(
-            precision_recall, any_box=True
-        ),
-        "A box that is no hit takes a true box all the same: leave it to the next.": partial(
-            precision_recall, missed=True
-        ),
+        "A true box is taken more than once: each counts for one hit only.": dict(again=True),
+        "A box whose best true box is taken fails here: take the best of those that are left.": dict(any_box=True),
+        "A box that is no hit takes a true box all the same: leave it to the next.": dict(missed=True),
     },
     also=[
         (

@@ -1,12 +1,11 @@
 """Every image that comes in: `load` for data sets, `photograph` for single pictures; `results` for stored tables.
 
-``python -m helpers.datasets`` lists the sets that are on this computer; with names it fetches them.
+``python -m helpers.datasets NAME ...`` fetches sets for later.
 """
 
 import csv
 import difflib
 import math
-import os
 import sys
 import warnings
 from collections import Counter
@@ -14,18 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from . import real, scenes
 from .claims import check_integer
 
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "china", "coffee", "flower", "grass", "gravel")
 SURFACES = ("brick", "gravel", "grass")
-OPTIONS = {  # of `load`, beyond those that every set has
-    "digits": (),
-    "surfaces": ("n_test", "light", "rotation"),
-    "faces": (),
-    "shapes": ("n_test", "classes", *scenes.KNOBS),
-}
+# Sets that need no network, and the options of each beyond those that every set has
+OPTIONS = {"digits": (), "surfaces": ("n_test", "light", "rotation"), "faces": (), "shapes": ("n_test", "classes")}
+OPTIONS["shapes"] += scenes.KNOBS
 TEST_SHARE = 0.2  # of a set that does not say what to test on
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 
@@ -35,8 +32,9 @@ class DataSet:
     """Images and labels, split for training and testing.
 
     Images are ``(batch, height, width, channels)``, labels integers that index `class_names`. Where they are known,
-    boxes are ``(batch, 4)``: left, top, right, bottom in pixels, Keras's "xyxy", and masks ``(batch, height, width)``,
-    uint8: the class of each pixel, where there are two 0 for the background and 1 for the object.
+    boxes are ``(batch, 4)``, float32: left, top, right, bottom in pixels of these images, right and bottom exclusive
+    (Keras's "xyxy"); and masks ``(batch, height, width)``, uint8: the class of each pixel, where there are two 0 for
+    the background and 1 for the object.
     """
 
     name: str
@@ -131,7 +129,7 @@ def load(
     elif name == "surfaces":
         data = _surfaces(size or 32, n_train or 600, seed, **options)
     else:
-        data = _divided(name, size, n_train, seed)
+        data = _divided(_read(name, size), n_train, seed)
     if dtype == "uint8":
         return data
     real.check_memory(len(data.x_train) + len(data.x_test), data.x_train.shape[1:], 4)
@@ -146,8 +144,6 @@ def photograph(name: str | Path, *, size: int | None = None, grey: bool = False)
     ``(height, width, 3)`` or for `grey`, luminance, ``(height, width)``; ``brick``, ``camera``, ``grass`` and
     ``gravel`` are always grey. An unknown name, or a file that is no picture, raises ``ValueError``.
     """
-    from PIL import Image
-
     if isinstance(name, Path) or (isinstance(name, str) and Path(name).suffix):
         if not Path(name).is_file():
             raise ValueError(f"name: got {str(name)!r}, which is no file, expected the path of a picture")
@@ -179,16 +175,16 @@ def results(name: str) -> list[dict[str, float | str]]:
 
     A row has a value for each column: a number where it can be one, else text.
     """
+
+    def value(text: str) -> float | str:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
     with (RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    return [{column: _number(value) for column, value in row.items()} for row in rows]
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+        rows = csv.DictReader(line for line in file if not line.startswith("#"))
+        return [{column: value(text) for column, text in row.items()} for row in rows]
 
 
 # --- sets that are made on demand ---
@@ -228,8 +224,6 @@ def _surfaces(
 
 def _crop(region: np.ndarray, size: int, light: float, rotation: float, draw: np.ndarray) -> np.ndarray:
     """A turned square out of a region, never reaching beyond it, in another light."""
-    from PIL import Image
-
     side = 64  # in the photograph
     angle = np.deg2rad(rotation * draw[0])
     cos, sin = np.cos(angle), np.sin(angle)
@@ -248,35 +242,34 @@ def _crop(region: np.ndarray, size: int, light: float, rotation: float, draw: np
 # --- sets that are read whole, and divided unless they are already ---
 
 
-def _divided(name: str | Path, size: int | None, n_train: int | None, seed: int) -> DataSet:
-    path = Path(os.path.expanduser(name))
+def _read(name: str | Path, size: int | None) -> real.Found:
+    """The set of this name or in this folder, whole."""
+    path = Path(name).expanduser()
     is_path = isinstance(name, Path) or name.startswith((".", "~")) or path.is_absolute()
     if name in OPTIONS:
-        found = _stored(name, size)
-    elif is_path or (name not in real.KNOWN and path.exists()):
-        found, name = real.read_folder(path, size), path.resolve().name
-    else:
-        _check_name(name)
-        found = real.read_set(name, size)
-    train = found.parts["train"]
-    chosen, rest = np.arange(len(train.labels)), None
-    if "test" not in found.parts:
+        return _stored(name, size)
+    if is_path or (name not in real.KNOWN and path.exists()):
+        return real.read_folder(path, size)
+    _check_name(name)
+    return real.read_set(name, size)
+
+
+def _divided(found: real.Found, n_train: int | None, seed: int) -> DataSet:
+    train, test = found.parts["train"], found.parts.get("test")
+    if test is None:
         chosen, rest = divide(train.labels, found.class_names)
+        train, test = train.some(chosen), train.some(rest)
     if n_train is not None:
-        chosen = chosen[stratified(train.labels[chosen], n_train, seed, "n_train")]
-    is_whole = len(chosen) == len(train.labels)
-    parts = [train if is_whole else train.some(chosen), found.parts["test"] if rest is None else train.some(rest)]
-    arrays = [array for part in parts for array in (part.images, part.labels)]
-    boxes, masks = ([getattr(part, what) for part in parts] for what in ("boxes", "masks"))
-    if masks[0] is not None and boxes[0] is None and max(mask.max() for mask in masks) == 1:
-        boxes = [scenes.boxes_of(mask) for mask in masks]
-    return DataSet(name, *arrays, found.class_names, found.source, *boxes, *masks)
+        train = train.some(stratified(train.labels, n_train, seed, "n_train"))
+    boxes, masks = (train.boxes, test.boxes), (train.masks, test.masks)
+    if boxes[0] is None and masks[0] is not None and max(map(np.max, masks)) == 1:
+        boxes = map(scenes.boxes_of, masks)
+    arrays = train.images, train.labels, test.images, test.labels
+    return DataSet(found.name, *arrays, found.class_names, found.source, *boxes, *masks)
 
 
 def _stored(name: str, size: int | None) -> real.Found:
     """The digits of scikit-learn or the faces of scikit-image, in an order that mixes the classes."""
-    from PIL import Image
-
     if name == "digits":
         from sklearn.datasets import load_digits
 
@@ -294,7 +287,7 @@ def _stored(name: str, size: int | None) -> real.Found:
     if size is not None:
         real.check_memory(len(images), (size, size))
         images = np.stack([Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC) for image in images])
-    return real.Found({"train": real.Part(images[..., None], labels)}, class_names, source)
+    return real.Found(name, {"train": real.Part(images[..., None], labels)}, class_names, source)
 
 
 def divide(labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -326,39 +319,28 @@ def stratified(labels: np.ndarray, count: int, seed: int, name: str) -> np.ndarr
 
 def _check_name(name: str) -> None:
     """Raise ``ValueError`` unless tensorflow-datasets has a set of this name."""
-    if name in PHOTOGRAPHS:
-        raise ValueError(f"name: got {name!r}, which is a photograph: use photograph({name!r})")
     known = real.names()
     if name.split("/")[0].split(":")[0] not in known:
-        close = difflib.get_close_matches(name.lower(), [*OPTIONS, *known], n=1)
-        raise ValueError(
-            f"name: got {name!r}, expected {', '.join(OPTIONS)}, a set of tensorflow-datasets "
-            f"({', '.join(real.KNOWN)}, ...) or the path of a folder"
-            f"{f' (did you mean {close[0]!r}?)' if close else ''}"
-        )
+        close = difflib.get_close_matches(name.lower(), [*OPTIONS, *known], n=1, cutoff=0.75)
+        some = f"{', '.join(OPTIONS)}, a set of tensorflow-datasets ({', '.join(real.KNOWN)}, ...)"
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"name: got {name!r}, expected {some} or the path of a folder{hint}")
 
 
 def _main(names: list[str]) -> int:
-    """Fetch these sets, or list what there is; return the exit status."""
+    """Fetch these sets, or say which there are; return the exit status."""
     failed = 0
+    if not names:
+        print("always there:", *OPTIONS, "\nto fetch: python -m helpers.datasets", *real.KNOWN)
     for name in names:
-        if name in OPTIONS:
-            print(f"{name}: always there, it needs no download")
-            continue
         try:
-            _check_name(name)
-            real.fetch(name)
+            if name not in OPTIONS:
+                _check_name(name)
+                real.fetch(name)
+            print(f"{name}: ready")
         except (ValueError, OSError) as error:
             failed = 1
             print(error, file=sys.stderr)
-        else:
-            print(f"{name}: ready in {real.cache_folder()}")
-    if not names:
-        cached = real.cached()
-        print(f"always there: {', '.join(OPTIONS)}\nin {real.cache_folder()}:")
-        for name, size in cached.items():
-            print(f"  {name}: {size / 2**20:,.0f} MiB")
-        print("to fetch: python -m helpers.datasets", *(name for name in real.KNOWN if name not in cached))
     return failed
 
 

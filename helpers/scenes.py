@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache, reduce
 
 import numpy as np
-from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageChops, ImageDraw
 from skimage import data
 
@@ -276,6 +275,8 @@ def _painted(coverage: np.ndarray, streams: dict) -> np.ndarray:
 
 
 def _hsv(hue, saturation, value) -> np.ndarray:
+    from matplotlib.colors import hsv_to_rgb  # slow to import
+
     return hsv_to_rgb(np.stack(np.broadcast_arrays(hue, saturation, value), axis=-1)).astype(np.float32)
 
 

@@ -209,7 +209,6 @@ SURFACES_HAVE = "is no setting of 'surfaces', which has n_test, light, rotation"
         ("digist", {}, f"name: got 'digist', {NAMES} the path of a folder (did you mean 'digits'?)"),
         ("cifar_10", {}, f"name: got 'cifar_10', {NAMES} the path of a folder (did you mean 'cifar10'?)"),
         ("no/such/folder", {}, f"name: got 'no/such/folder', {NAMES} the path of a folder"),
-        ("camera", {}, "name: got 'camera', which is a photograph: use photograph('camera')"),
         (["digits"], {}, "name: got ['digits'], expected the name of a data set or the path of a folder"),
         ("digits", {"size": 28.0}, "size: got 28.0, expected an integer of at least 1"),
         ("digits", {"size": 60_000}, "size: 1,797 images of 60000×60000 take 6024.9 GiB, expected at most 2: choose a"),
@@ -298,6 +297,7 @@ def test_loading_needs_no_tensorflow():
     code = f"""
 import sys
 from helpers.datasets import load, photograph
+assert "matplotlib" not in sys.modules
 for name in {list(DOCUMENTED)}:
     print(load(name, size=32, dtype="float32", n_train=20))
 assert not {{"tensorflow", "keras", "tensorflow_datasets"}} & set(sys.modules)

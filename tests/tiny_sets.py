@@ -70,10 +70,6 @@ class TinyTrain(_Tiny):
     SPLITS = MappingProxyType({"train": range(COUNT)})
 
 
-class TinyTest(_Tiny):
-    SPLITS = MappingProxyType({"test": range(COUNT)})
-
-
 class TinyValidation(_Tiny):
     SPLITS = MappingProxyType({"train": range(45), "validation": range(45, COUNT)})
 
@@ -96,7 +92,3 @@ class TinyMasked(_Tiny):
 class TinyUnlabelled(_Tiny):
     def _features(self):
         return {"image": tfds.features.Image(shape=self.SHAPE), "caption": tfds.features.Text()}
-
-
-class TinyManual(_Tiny):
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Ask the authors."

@@ -135,12 +135,12 @@ def is_right(result: np.ndarray, outcomes: Iterable[tuple[str, np.ndarray]]) -> 
 def stepped(steps: str, x: np.ndarray, kernels: Sequence[Mapping], scales: Sequence[Mapping] = ()) -> np.ndarray:
     """Compute a block step by step; empty when its layers are too few or too many for these steps.
 
-    C convolution, R ReLU; P max pooling, A average pooling, Z max pooling with zeros around; N normalisation, B the
-    same by the batch's own statistics; s the skip begins here, and not with x, + the skip is added.
+    C convolution, R ReLU; P max pooling, A average pooling, Z max pooling with zeros around; N normalisation; s the
+    skip begins here, and not with x, + the skip is added.
     """
     import keras
 
-    if (steps.count("C"), steps.count("N") + steps.count("B")) != (len(kernels), len(scales)):
+    if (steps.count("C"), steps.count("N")) != (len(kernels), len(scales)):
         return np.empty(0)
     kernels, scales, skip = iter(kernels), iter(scales), x
     for step in steps:
@@ -158,12 +158,10 @@ def stepped(steps: str, x: np.ndarray, kernels: Sequence[Mapping], scales: Seque
                 x = np.asarray(keras.ops.average_pool(x, 3, 1, "same"))
             case "Z":
                 x = np.asarray(keras.ops.max_pool(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 1))
-            case "N" | "B":
+            case "N":
                 scale = next(scales)
-                mean, variance = scale["moving_mean"], scale["moving_variance"]
-                if step == "B":
-                    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-                x = (x - mean) / np.sqrt(variance + 1e-3) * scale.get("gamma", 1) + scale.get("beta", 0)
+                x = (x - scale["moving_mean"]) / np.sqrt(scale["moving_variance"] + 1e-3)
+                x = x * scale.get("gamma", 1) + scale.get("beta", 0)
             case "s":
                 skip = x
             case "+":

@@ -205,14 +205,10 @@ def _trainable(layers) -> int:
 UNFROZEN = {  # diagnosis, none for what is asked for: whether a layer trains, by its place and that of the one named
     "": lambda place, at: place >= at,
     "The layer called name is still frozen: it is the first to train.": lambda place, at: place > at,
-    "The layer before the one called name is trainable too.": lambda place, at: place >= at - 1,
     "The layers before the one called name are trainable too: after base.trainable = True, freeze them again.": (
         lambda place, at: True
     ),
     "Only the layer called name is trainable: those after it are to be as well.": lambda place, at: place == at,
-    "The layers before the one called name are trainable, and the others frozen: it is the other way round.": (
-        lambda place, at: place < at
-    ),
     "The layers up to the one called name are trainable: it is those from there on.": lambda place, at: place <= at,
     "Nothing is trainable in base: unfreeze its layers.": lambda place, at: False,
 }

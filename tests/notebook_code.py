@@ -1,6 +1,7 @@
 """The code of a notebook, for tests and benchmarks: its functions, just as students read them, and all of it."""
 
 import ast
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,9 @@ def definitions(name: str) -> dict:
             if cell["cell_type"] == "code":
                 is_setup = "setup" in cell["metadata"].get("tags", [])
                 code = ast.parse("".join(cell["source"]))
-                code.body = _imports(code) if is_setup else [node for node in code.body if _defines(node)]
-                exec(compile(code, f"{name}.ipynb", "exec"), namespace)
+                for node in _imports(code) if is_setup else filter(_defines, code.body):
+                    with contextlib.suppress(NameError):  # a function whose default is a computed value
+                        exec(compile(ast.Module([node], []), f"{name}.ipynb", "exec"), namespace)
     return namespace
 
 
@@ -83,6 +85,4 @@ def _imports(code: ast.Module) -> list[ast.stmt]:
 
 
 def _defines(node: ast.stmt) -> bool:
-    if isinstance(node, ast.FunctionDef) and any(isinstance(default, ast.Name) for default in node.args.defaults):
-        return False  # it needs a computed value at once
     return isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))

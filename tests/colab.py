@@ -1,19 +1,19 @@
-"""Execute every notebook as Colab does: alone in an empty folder, on Colab's versions, with the course to be cloned.
+"""Execute every notebook as Colab does: alone in an empty folder, on Colab's versions, with the course uploaded.
 
     python tests/colab.py                               first makes an environment: Python 3.13, some minutes, 2 GB
     python tests/colab.py --python ~/colab/bin/python   on an environment that has Colab's versions already
     python tests/colab.py --notebook 01 solutions/01    some of the notebooks
 
 The versions are those of tests/colab-constraints.txt; what is not listed there cannot be imported. `google.colab` is a
-stub, and git takes a clone of this checkout for the course's public address. The notebooks are those of the last
-commit: changes that are not committed are not in them. The exit status is 0 when all pass. Linux and macOS.
+stub. A zip of the course lies beside each notebook; before that, a setup cell finds the course in every way there is,
+or says how it can. The course is that of the last commit: changes that are not committed are not in it. The exit status
+is 0 when all passes. Needs nothing but Python and git. Linux and macOS.
 """
 
 import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +21,9 @@ import venv
 from pathlib import Path
 from time import perf_counter
 
-from whole_course import LIMIT, ROOT, notebooks
-
+# Of the course only what `execute` imports: the rest runs on a Python that has no packages
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 600  # seconds for a notebook
 CONSTRAINTS = ROOT / "tests" / "colab-constraints.txt"
 PYTHON = "3.13"  # Colab's
 
@@ -53,8 +54,18 @@ from pathlib import Path
 
 import helpers
 
-assert Path.cwd() in Path(helpers.__file__).parents, f"the helpers come from {helpers.__file__}, not from the clone"
+assert Path.cwd() in Path(helpers.__file__).parents, f"the helpers come from {helpers.__file__}"
 """
+ADDRESS = "https://github.com/someone/course"  # which git takes the last commit for
+# Where a session has the course: its name beside the notebook, the address in the setup cell, what is said if anything
+WAYS = {
+    "a zip": ("course.zip", "", ""),
+    "a folder": ("uploaded", "", ""),
+    "Google Drive": ("drive/MyDrive/course", "", ""),
+    "a clone": (None, ADDRESS, ""),
+    "no copy": (None, "", "upload the course, as a zip or as a folder, to this session"),
+    "no network": (None, "https://nowhere.invalid/course", "git could not clone https://nowhere.invalid/course"),
+}
 
 
 class NotColabError(Exception):
@@ -116,52 +127,67 @@ def write_stub(folder: Path, absent: list[str]) -> None:
     (folder / "sitecustomize.py").write_text(STUB.format(absent=absent), encoding="utf-8")
 
 
-def colab_environment(stub: Path, address: str, published: Path) -> dict[str, str]:
-    """Variables for a kernel: the stub is imported, and git clones the folder for the public address."""
+def colab_environment(stub: Path, published: Path) -> dict[str, str]:
+    """Variables for a kernel: the stub is imported, and git clones the folder for the address."""
     return {
         "PYTHONPATH": str(stub),
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{published.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": address,
+        "GIT_CONFIG_VALUE_0": ADDRESS,
     }
 
 
-def commit(folder: Path) -> str:
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+def place(published: Path, target: Path) -> None:
+    """Put the last commit into a folder, or into a zip with a folder, as GitHub makes it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".zip":
+        command = ["git", "archive", "--format=zip", "--prefix=course-main/", f"--output={target}", "HEAD"]
+    else:
+        command = ["git", "clone", "--quiet", ".", target]
+    subprocess.run(command, cwd=published, check=True)
+
+
+def prepared(stored: Path, address: str, is_setup_only: bool) -> str:
+    """A notebook, or its setup cell, with this address in it and a look at where the helpers come from."""
+    notebook = json.loads(stored.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if "setup" in cell["metadata"].get("tags", ()):
+            setup = cell
+    source = "".join(setup["source"])
+    setup["source"] = re.sub(r"ADDRESS, TAG = .*", f'ADDRESS, TAG = "{address}", "main"', source)
+    last = setup | {"id": "last", "source": LAST_CELL}
+    notebook["cells"] = [setup, last] if is_setup_only else [*notebook["cells"], last]
+    return json.dumps(notebook)
 
 
 def execute(notebook: Path, stub: Path, published: Path) -> None:
-    """In a process on the interpreter that is tested: execute a notebook, then look for the clone."""
-    import nbformat.v4
-
+    """In a process on the interpreter that is tested: execute a notebook as it is, and look at its claims."""
     import notebook_rules as rules
     import refresh
 
-    address = rules.repository_url()
-    os.environ |= colab_environment(stub, address, published)
+    os.environ |= colab_environment(stub, published)
     content = rules.read_notebook(notebook)
-    content.cells.append(nbformat.v4.new_code_cell(LAST_CELL))
     try:
         refresh.execute(content, notebook)
     except refresh.RefreshError as error:
         raise NotColabError(str(error)) from error
     if missed := rules.claims_hold(content, notebook):
         raise NotColabError("\n  ".join(missed))
-    clone = notebook.parent / address.rsplit("/", 1)[-1]
-    if not (clone / ".git").is_dir() or commit(clone) != commit(published):
-        raise NotColabError(f"{notebook.name}: this checkout was not cloned")
 
 
-def run(name: str, python: str, installed: dict, published: Path) -> None:
+def run(name: str, way: str, python: str, installed: dict, published: Path, *, is_setup_only: bool = False) -> None:
     """Execute a notebook of the last commit in an empty folder; raise NotColabError when it would not do in Colab."""
+    beside, address, said = WAYS[way]
     stored = published / "notebooks" / f"{name}.ipynb"
     if not stored.is_file():
         raise NotColabError("is not in the last commit")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
-        (folder / "content").mkdir()
-        notebook = Path(shutil.copy(stored, folder / "content"))
+        notebook = folder / "content" / stored.name
+        notebook.parent.mkdir()
+        notebook.write_text(prepared(stored, address, is_setup_only), encoding="utf-8")
+        if beside:
+            place(published, notebook.parent / beside)
         write_stub(folder / "stub", absent_modules(installed))
         told = [str(path) for path in (notebook, folder / "stub", published)]
         command = [python, __file__, "--execute", *told]
@@ -169,12 +195,20 @@ def run(name: str, python: str, installed: dict, published: Path) -> None:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT)
         except subprocess.TimeoutExpired:
             raise NotColabError(f"not done after {LIMIT} s") from None
-        problems = [done.stderr.strip() or f"ended with status {done.returncode}"] if done.returncode else []
+        problems = []
+        if bool(done.returncode) != bool(said) or said not in done.stderr:
+            problems.append(done.stderr.strip() or f"ended with status {done.returncode}")
         new = dict(look(python, folder)["versions"].items() - installed["versions"].items())
         if new:
             problems.append(f"it installed {', '.join(sorted(new))}")
         if problems:
             raise NotColabError("\n  ".join(problems))
+
+
+def notebooks() -> list[str]:
+    """Names such as ``solutions/01_convolution_by_hand``, lessons first."""
+    found = sorted(ROOT.glob("notebooks/*.ipynb")) + sorted(ROOT.glob("notebooks/solutions/*.ipynb"))
+    return [path.relative_to(ROOT / "notebooks").with_suffix("").as_posix() for path in found]
 
 
 def run_all(beginnings: list[str], python: str | None) -> bool:
@@ -190,16 +224,18 @@ def run_all(beginnings: list[str], python: str | None) -> bool:
             raise NotColabError("\n  ".join([f"{python} is not what Colab has:", *wrong]))
         published = folder / "published"
         subprocess.run(["git", "clone", "--quiet", ROOT, published], check=True)
+        subprocess.run(["git", "checkout", "--quiet", "-B", "main"], cwd=published, check=True)  # whatever it was here
         passed = True
-        for name in chosen:
+        jobs = [(f"setup with {way}", chosen[0], way, True) for way in WAYS]
+        for title, name, way, is_setup_only in [*jobs, *((name, name, "a zip", False) for name in chosen)]:
             start = perf_counter()
             try:
-                run(name, python, installed, published)
+                run(name, way, python, installed, published, is_setup_only=is_setup_only)
             except NotColabError as error:
                 passed = False
-                print(f"✗ {name}: {error}", flush=True)
+                print(f"✗ {title}: {error}", flush=True)
             else:
-                print(f"✓ {name}: {perf_counter() - start:.0f} s", flush=True)
+                print(f"✓ {title}: {perf_counter() - start:.0f} s", flush=True)
         return passed
 
 

@@ -21,9 +21,11 @@ def tiny_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path.resolve() / "course"  # resolved, because a temporary folder can lie behind a link
     (root / "tests").mkdir(parents=True)
     (root / "notebooks" / "solutions").mkdir(parents=True)
-    settings = "[project]\nurls = { Repository = 'https://github.com/first/course' }\n"
+    address = 'Repository = "https://github.com/first/course/tree/main"'
+    settings = f"[project]\n\n[project.urls]\n{address}\n\n[tool.setuptools]\n"
     (root / "pyproject.toml").write_text(settings, encoding="utf-8")
-    setup = "# Setup\nREPOSITORY = 'REPOSITORY_URL'\n"
+    (root / "README.md").write_text("# Course\n\n<!-- links -->\n<!-- end of links -->\n", encoding="utf-8")
+    setup = '# Setup\nADDRESS, TAG = "", ""\n'
     (root / "tests" / "setup_cell.py").write_text(setup, encoding="utf-8")
     monkeypatch.setattr(rules, "ROOT", root)
     return root

@@ -50,24 +50,37 @@ def read_notebook(path: Path) -> NotebookNode:
     return nbformat.v4.reads(path.read_text(encoding="utf-8"))
 
 
-def repository_url() -> str:
-    """The course's public address, from pyproject.toml."""
+def public_address() -> tuple[str, str]:
+    """The course's repository on GitHub, and its branch or tag, from pyproject.toml; two empty texts without one."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return project["urls"]["Repository"]
+    repository, _, tag = project.get("urls", {}).get("Repository", "").partition("/tree/")
+    return repository, tag
 
 
 def setup_source() -> str:
     """The setup cell that every notebook has."""
+    repository, tag = public_address()
     template = (ROOT / "tests" / "setup_cell.py").read_text(encoding="utf-8")
-    return template.strip().replace("REPOSITORY_URL", repository_url())
+    return template.strip().replace('ADDRESS, TAG = "", ""', f'ADDRESS, TAG = "{repository}", "{tag}"')
+
+
+def hosted_links(path: Path) -> dict[str, str]:
+    """Where this notebook opens without being installed, by the name of the service; empty without a public address."""
+    repository, tag = public_address()
+    if not repository:
+        return {}
+    course, notebook = repository.removeprefix("https://github.com/"), path.resolve().relative_to(ROOT).as_posix()
+    return {
+        "Colab": f"https://colab.research.google.com/github/{course}/blob/{tag}/{notebook}",
+        "Kaggle": f"https://kaggle.com/kernels/welcome?src={repository}/blob/{tag}/{notebook}",
+        "Binder": f"https://mybinder.org/v2/gh/{course}/{tag}?urlpath=lab/tree/{notebook}",
+    }
 
 
 def badge(path: Path) -> str:
-    """The Markdown of the button that opens this notebook in Colab."""
-    repository = repository_url().removeprefix("https://github.com/")
-    notebook = path.resolve().relative_to(ROOT).as_posix()
-    colab = f"https://colab.research.google.com/github/{repository}/blob/main/{notebook}"
-    return f"[![Open in Colab]({BADGE_IMAGE})]({colab})"
+    """The Markdown of the button that opens this notebook in Colab; empty without a public address."""
+    links = hosted_links(path)
+    return f"[![Open in Colab]({BADGE_IMAGE})]({links['Colab']})" if links else ""
 
 
 def source_hash(source: str) -> str:
@@ -266,7 +279,7 @@ def cell_length(notebook: NotebookNode, path: Path) -> list[str]:
     return [
         f"{where(notebook, index)} has {length} lines, more than {MOST_LINES}: split it"
         for index, length in enumerate(lengths)
-        if length > MOST_LINES
+        if length > MOST_LINES and "setup" not in tags(notebook.cells[index])  # which is in no slide
     ]
 
 
@@ -299,9 +312,9 @@ def slides(notebook: NotebookNode, path: Path) -> list[str]:
 
 
 def colab_badge(notebook: NotebookNode, path: Path) -> list[str]:
-    if BADGE.findall(_title(notebook)) == [badge(path)]:
+    if BADGE.findall(_title(notebook)) == list(filter(None, [badge(path)])):
         return []
-    return ["cell 1 is to have one Colab badge, for this very notebook: refresh the notebook"]
+    return ["cell 1 is to have the Colab badge of this very notebook, where the course has an address, and no other"]
 
 
 def no_final_semicolon(notebook: NotebookNode, path: Path) -> list[str]:

@@ -2,13 +2,18 @@
 
     python tests/refresh.py                        all notebooks
     python tests/refresh.py notebooks/01_*.ipynb   some of them
+    python tests/refresh.py --address URL          executes nothing: sets the course's public address
 
-Run it after editing a notebook, tests/setup_cell.py or the address in pyproject.toml. A notebook in which a
-cell raises stays as it was. The exit status is 0 when all is well, 1 when not, 2 for an unknown notebook.
+Run it after editing a notebook or tests/setup_cell.py. A notebook in which a cell raises stays as it was. The exit
+status is 0 when all is well, 1 when not, 2 for an unknown notebook or a wrong address.
+
+The address is that of a repository on GitHub, https://github.com/OWNER/NAME, or of a branch or tag of it, …/tree/TAG
+(without: main); "" takes it away. It is written to pyproject.toml, and badges, setup cells and README follow.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -24,6 +29,9 @@ from nbformat import NotebookNode
 import notebook_rules as rules
 
 CELL_TIMEOUT = 300  # seconds; the one that nbval has in pyproject.toml
+ADDRESS = re.compile(r"(https://github\.com/[A-Za-z\d-]+/(?:(?!\.git\b)[\w.-])*\w)(?:/tree/(\w[\w.-]*))?", re.ASCII)
+# Of the README, what is written by `set_address`
+LINKS = re.compile(r"(<!-- links -->\n).*(<!-- end of links -->)", re.DOTALL)
 
 
 class RefreshError(Exception):
@@ -88,11 +96,52 @@ def prepare(notebook: NotebookNode, path: Path) -> None:
 
 
 def with_badge(title: str, badge: str) -> str:
-    """Put the Colab badge in place of the old one, or below the title's first line."""
-    if rules.BADGE.search(title):
-        return rules.BADGE.sub(lambda _: badge, title, count=1)
-    heading, _, text = title.partition("\n")
-    return f"{heading}\n\n{badge}\n\n{text.lstrip()}".rstrip()
+    """Put the Colab badge, if there is one, in place of the old one, below the title's first line."""
+    heading, _, text = rules.BADGE.sub("", title).partition("\n")
+    return "\n\n".join(filter(None, [heading, badge, text.strip()]))
+
+
+def set_address(address: str) -> None:
+    """Write the course's public address, or none, to every place that shows it; nothing is executed.
+
+    An address that is not of this form raises ``ValueError``.
+    """
+    match = ADDRESS.fullmatch(address)
+    if address and not match:
+        wanted = "https://github.com/OWNER/NAME or https://github.com/OWNER/NAME/tree/TAG, without .git or / at the end"
+        raise ValueError(f"got {address!r}, expected {wanted}")
+    settings = rules.ROOT / "pyproject.toml"
+    text = re.sub(r"\[project\.urls\]\n.*\n\n", "", settings.read_text(encoding="utf-8"))
+    if match:
+        entry = f'[project.urls]\nRepository = "{match[1]}/tree/{match[2] or "main"}"\n\n'
+        text = text.replace("[tool.setuptools]", f"{entry}[tool.setuptools]", 1)
+    settings.write_text(text, encoding="utf-8")
+    for path in rules.course_notebooks():
+        notebook = rules.read_notebook(path)
+        notebook.cells[0].source = with_badge(notebook.cells[0].source, rules.badge(path))
+        for cell in notebook.cells:
+            if "setup" in rules.tags(cell):
+                cell.source = rules.setup_source()
+                cell.metadata.source_hash = rules.source_hash(cell.source)
+        path.write_text(nbformat.v4.writes(notebook) + "\n", encoding="utf-8")
+    readme = rules.ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(LINKS.sub(lambda found: found[1] + links() + found[2], text), encoding="utf-8")
+
+
+def links() -> str:
+    """What README says of where the course is on the web: the website, and a row of links for each lesson."""
+    repository, _ = rules.public_address()
+    if not repository:
+        return ""
+    owner, name = repository.split("/")[-2:]
+    site = f"The same pages to read: <https://{owner.lower()}.github.io/{name}/>. To run, one click away:"
+    rows = ["| notebook | Colab | Kaggle | Binder |", "| --- | --- | --- | --- |"]
+    for path in rules.course_notebooks():
+        if path.parent.name == "notebooks":
+            hosted = [f"[{path.stem[:2]} on {service}]({link})" for service, link in rules.hosted_links(path).items()]
+            rows.append(f"| {' | '.join([path.stem[:2], *hosted])} |")
+    return "\n".join([site, "", *rows, ""])
 
 
 def new_id(source: str, taken: set[str]) -> str:
@@ -155,7 +204,15 @@ def main(arguments: list[str]) -> int:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="default: all")
-    chosen = [path.resolve() for path in parser.parse_args(arguments).notebooks]
+    parser.add_argument("--address", metavar="URL", help="of the course on GitHub; executes nothing")
+    options = parser.parse_args(arguments)
+    if options.address is not None:
+        try:
+            set_address(options.address)
+        except ValueError as error:
+            parser.error(f"argument --address: {error}")
+        return 0
+    chosen = [path.resolve() for path in options.notebooks]
     known = rules.course_notebooks()
     for path in chosen:
         if path not in known:

@@ -2,23 +2,34 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
-REPOSITORY = "REPOSITORY_URL"
-here = Path.cwd()
-homes = [home for home in (here, *here.parents) if (home / "helpers" / "claims.py").is_file()]
-is_hosted = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
-if not homes and is_hosted:
-    homes = [here / REPOSITORY.rsplit("/", 1)[-1]]
-    if not homes[0].is_dir():
-        subprocess.run(["git", "clone", "--quiet", "--depth=1", REPOSITORY, homes[0]], check=True)
-sys.path[:0] = [str(home) for home in homes[:1]]
+ADDRESS, TAG = "", ""
+here, uploads, advice = Path.cwd(), (), "open the notebook in the course's own folder"
+
+
+def homes():
+    places = [here, *here.parents, *(place for pattern in uploads for place in sorted(here.glob(pattern)))]
+    return [place for place in places if (place / "helpers" / "claims.py").is_file()]
+
+
+if not homes() and ("google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
+    uploads = ("*/", "drive/MyDrive/*/", "../input/*/", "../input/*/*/")
+    advice = "upload the course, as a zip or as a folder, to this session, and run this cell again"
+    for path in filter(zipfile.is_zipfile, here.glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("helpers/claims.py") for name in archive.namelist()):
+                archive.extractall(here)
+    if ADDRESS and not homes():
+        clone = ["git", "clone", "--quiet", "--depth=1", f"--branch={TAG}", ADDRESS, str(here / "course")]
+        if problems := subprocess.run(clone, capture_output=True, text=True).stderr.splitlines():
+            advice = f"git could not clone {ADDRESS} ({problems[0]}); try again, or {advice}"
+sys.path[:0] = map(str, homes()[:1])
 try:
     import helpers
 except ModuleNotFoundError:
-    raise ModuleNotFoundError(
-        f"The course's helpers folder is not here: open the notebook in a clone of {REPOSITORY}"
-    ) from None
+    raise ModuleNotFoundError(f"The course's folder 'helpers' is not here: {advice}") from None
 
 with helpers.quiet_import():
     import keras

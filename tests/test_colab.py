@@ -11,11 +11,10 @@ import pytest
 
 import colab
 import notebook_rules as rules
-import refresh
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-CLONING, _, _ = rules.setup_source().partition("with helpers.quiet_import()")
+FINDING, _, _ = rules.setup_source().partition("with helpers.quiet_import()")
 
 
 def git(*arguments: str, folder: Path) -> None:
@@ -25,19 +24,18 @@ def git(*arguments: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory) -> Path:
-    """A repository with tiny helpers and two notebooks, one of which cannot clone it."""
+    """A repository with tiny helpers and two notebooks, one of which fails."""
     root = tmp_path_factory.mktemp("published").resolve()
     (root / "helpers").mkdir()
-    (root / "helpers" / "__init__.py").write_text("HERE = 'cloned'", encoding="utf-8")
+    (root / "helpers" / "__init__.py").touch()
     (root / "helpers" / "claims.py").touch()
     (root / "notebooks").mkdir()
-    no_helpers_yet = "import importlib.util\nassert importlib.util.find_spec('helpers') is None\n"
-    unknown = CLONING.replace(rules.repository_url(), (root / "nowhere").as_uri())
-    for name, source in {"clones": CLONING, "cannot_clone": no_helpers_yet + unknown}.items():
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    for name, source in {"passes": "1 + 1", "fails": "1 / 0"}.items():
+        setup = nbformat.v4.new_code_cell(FINDING, metadata={"tags": ["setup"]})
+        notebook = nbformat.v4.new_notebook(cells=[setup, nbformat.v4.new_code_cell(source)])
         text = nbformat.v4.writes(notebook)
         (root / "notebooks" / f"{name}.ipynb").write_text(text, encoding="utf-8")
-    git("init", "--quiet", folder=root)
+    git("init", "--quiet", "--initial-branch=main", folder=root)
     git("add", ".", folder=root)
     git("commit", "--quiet", "--message", "A tiny course", folder=root)
     return root
@@ -55,14 +53,6 @@ def test_the_stub_is_imported_before_anything_runs_and_hides_what_colab_lacks(tm
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout == "True\n"
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: import of nbval halted; None in sys.modules"
-
-
-def test_git_clones_the_checkout_for_the_public_address(tmp_path, published):
-    environment = os.environ | colab.colab_environment(tmp_path, "https://example.org/a/course", published)
-    command = ["git", "clone", "--quiet", "--depth=1", "https://example.org/a/course", tmp_path / "course"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert colab.commit(tmp_path / "course") == colab.commit(published)
 
 
 AS_IN_COLAB = {"python": colab.PYTHON, "versions": {"Pillow": "11.3.0", "nbval": "0.11.0"}, "helpers": False}
@@ -99,9 +89,22 @@ def test_only_what_colab_lacks_is_hidden(installed):
     assert not {"numpy", "PIL", "keras", "tensorflow", "google", "sklearn", "ipykernel", "pytest"} & set(absent)
 
 
+@pytest.mark.parametrize("way, is_found", [("a clone", True), ("no copy", True), ("a folder", False)])
+def test_a_way_is_what_it_says(published, installed, way, is_found, monkeypatch):
+    """The setup cell in every way is tested in test_helpers.py."""
+    monkeypatch.setattr(colab, "absent_modules", lambda found: ["nbval"])
+    if is_found:
+        colab.run("passes", way, sys.executable, installed, published, is_setup_only=True)
+        return
+    monkeypatch.setattr(colab, "place", lambda published, target: None)
+    with pytest.raises(colab.NotColabError, match="The course's folder 'helpers' is not here"):
+        colab.run("passes", way, sys.executable, installed, published, is_setup_only=True)
+
+
 def test_notebooks_are_seen_to_pass_and_to_fail(published, installed, monkeypatch, capsys):
     monkeypatch.setattr(colab, "ROOT", published)
-    monkeypatch.setattr(colab, "notebooks", lambda: ["clones", "cannot_clone", "not_committed"])
+    monkeypatch.setattr(colab, "WAYS", {"a zip": colab.WAYS["a zip"]})
+    monkeypatch.setattr(colab, "notebooks", lambda: ["passes", "fails", "not_committed"])
     monkeypatch.setenv("PYTHONPATH", str(rules.ROOT))  # helpers that the notebooks are not to find
     # This Python need not be Colab's, and may import what its own kernel needs.
     monkeypatch.setattr(colab, "differences", lambda found: [])
@@ -109,33 +112,22 @@ def test_notebooks_are_seen_to_pass_and_to_fail(published, installed, monkeypatc
     # As if the second notebook had installed NumPy
     before = installed | {"versions": {name: "1" for name in installed["versions"] if name != "numpy"}}
     after = installed | {"versions": before["versions"] | {"numpy": "1"}}
-    looks = iter([before, before, after])
+    looks = iter([before, before, before, after])
     monkeypatch.setattr(colab, "look", lambda python, folder: next(looks))
 
     assert colab.main(["--python", sys.executable]) == 1
-    clones, cannot_clone, installs, not_committed = capsys.readouterr().out.splitlines()
-    assert clones.startswith("✓ clones: ")
-    assert cannot_clone.startswith("✗ cannot_clone: ")
-    assert "CalledProcessError: Command '['git', 'clone'" in cannot_clone
+    setup, passes, fails, installs, not_committed = capsys.readouterr().out.splitlines()
+    assert setup.startswith("✓ setup with a zip: ") and passes.startswith("✓ passes: ")
+    assert fails.startswith("✗ fails: ") and "ZeroDivisionError" in fails
     assert installs == "  it installed numpy"
     assert not_committed == "✗ not_committed: is not in the last commit"
 
 
-def test_a_clone_of_something_else_is_seen(published, tmp_path, monkeypatch):
-    """Of the course's public address, say, when git were not told of this checkout."""
-    for name in colab.colab_environment(tmp_path, "", published):
-        monkeypatch.setenv(name, "")  # restored after the test
-    monkeypatch.setattr(refresh, "execute", lambda notebook, path: None)
-    notebook = Path(shutil.copy(published / "notebooks" / "clones.ipynb", tmp_path))
-    with pytest.raises(colab.NotColabError, match="this checkout was not cloned"):
-        colab.execute(notebook, tmp_path, published)
-
-    clone = tmp_path / rules.repository_url().rsplit("/", 1)[-1]
-    git("clone", "--quiet", str(published), str(clone), folder=tmp_path)
-    colab.execute(notebook, tmp_path, published)
-    git("commit", "--quiet", "--allow-empty", "--message", "Another course", folder=clone)
-    with pytest.raises(colab.NotColabError, match="this checkout was not cloned"):
-        colab.execute(notebook, tmp_path, published)
+def test_the_script_needs_no_package():
+    """A workflow calls it on a bare Python."""
+    command = [sys.executable, "-I", "-S", colab.__file__, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_name_that_no_notebook_has_is_an_error(capsys):
@@ -146,5 +138,5 @@ def test_a_name_that_no_notebook_has_is_an_error(capsys):
 def test_all_passing_is_status_0(published, monkeypatch):
     monkeypatch.setattr(colab, "ROOT", published)
     monkeypatch.setattr(colab, "differences", lambda found: [])
-    monkeypatch.setattr(colab, "run", lambda *arguments: None)
+    monkeypatch.setattr(colab, "run", lambda *arguments, **options: None)
     assert colab.main(["--python", sys.executable]) == 0

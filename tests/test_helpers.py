@@ -12,7 +12,8 @@ import pytest
 import notebook_rules as rules
 
 SETUP = rules.setup_source()
-FINDING, _, _ = SETUP.partition("with helpers.quiet_import()")
+UNSET = 'ADDRESS, TAG = "", ""'
+FINDING = re.sub("ADDRESS, TAG = .*", UNSET, SETUP).partition("with helpers.quiet_import()")[0]
 HOSTED = {
     "colab": 'import sys, types; sys.modules["google.colab"] = types.ModuleType("google.colab")\n',
     "kaggle": 'import os; os.environ["KAGGLE_KERNEL_RUN_TYPE"] = "Interactive"\n',
@@ -87,26 +88,58 @@ def test_the_setup_cell_finds_the_copy_that_it_is_in(tmp_path, folder, stub):
 
 def test_outside_the_course_the_setup_cell_says_what_to_do(tmp_path):
     _, errors = python(FINDING, tmp_path, bare=True)
-    assert errors.endswith(f"here: open the notebook in a clone of {rules.repository_url()}\n")
+    assert errors.endswith("here: open the notebook in the course's own folder\n")
+
+
+@pytest.fixture
+def tiny(tmp_path) -> Path:
+    """A folder with the least that the setup cell takes for the course."""
+    (tmp_path / "tiny" / "helpers").mkdir(parents=True)
+    (tmp_path / "tiny" / "helpers" / "claims.py").touch()
+    (tmp_path / "tiny" / "helpers" / "__init__.py").write_text("HERE = 'found'", encoding="utf-8")
+    (tmp_path / "working").mkdir()
+    return tmp_path / "tiny"
+
+
+UPLOADS = ["tiny", "drive/MyDrive/mine", "../input/mine", "../input/mine/tiny", "tiny.zip"]
+
+
+@pytest.mark.parametrize("stub", HOSTED.values(), ids=HOSTED)
+@pytest.mark.parametrize("upload", UPLOADS)
+def test_on_a_hosted_service_the_setup_cell_finds_what_was_uploaded(tmp_path, tiny, stub, upload):
+    working = tmp_path / "working"
+    for name in ("broken.zip", "photographs/cat.jpg"):
+        (working / name).parent.mkdir(exist_ok=True)
+        (working / name).write_bytes(b"PK")
+    shutil.make_archive(str(working / "photographs"), "zip", working / "photographs")
+    if upload.endswith(".zip"):
+        shutil.make_archive(str(working / "tiny"), "zip", tmp_path, "tiny")
+    else:
+        shutil.copytree(tiny, working / upload)
+    for _ in range(2):
+        assert python(f"{stub}{FINDING}\nprint(helpers.HERE)", working, bare=True) == ("found\n", "")
+    assert not (working / "cat.jpg").exists(), "only the course is unpacked"
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize("stub", HOSTED.values(), ids=HOSTED)
-def test_on_a_hosted_service_the_setup_cell_clones_the_course_once(tmp_path, stub):
-    published, content = tmp_path / "published" / "tiny-course", tmp_path / "content"
-    (published / "helpers").mkdir(parents=True)
-    content.mkdir()
-    (published / "helpers" / "claims.py").touch()
-    (published / "helpers" / "__init__.py").write_text("HERE = 'cloned'", encoding="utf-8")
+def test_on_a_hosted_service_the_setup_cell_clones_a_public_address_once(tmp_path, tiny, stub):
     author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "A tiny course"]):
-        subprocess.run(["git", *author, *command], cwd=published, check=True)
-
-    code = stub + FINDING.replace(rules.repository_url(), published.as_uri()) + "\nprint(helpers.HERE)"
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "A course"], ["tag", "v1"]):
+        subprocess.run(["git", *author, *command], cwd=tiny, check=True)
+    code = stub + FINDING.replace(UNSET, f'ADDRESS, TAG = "{tiny.as_uri()}", "v1"') + "\nprint(helpers.HERE)"
     for _ in range(2):
-        assert python(code, content, bare=True) == ("cloned\n", "")
-        assert [folder.name for folder in content.iterdir()] == ["tiny-course"]
-        shutil.rmtree(published, ignore_errors=True)  # a second clone would fail
+        assert python(code, tmp_path / "working", bare=True) == ("found\n", "")
+        shutil.rmtree(tiny, ignore_errors=True)  # a second clone would fail
+    shutil.rmtree(tmp_path / "working" / "course")
+    _, errors = python(code, tmp_path / "working", bare=True)
+    assert re.search(r"here: git could not clone file:.* \(fatal: .*\); try again, or upload .*again\n$", errors)
+
+
+@pytest.mark.parametrize("stub", HOSTED.values(), ids=HOSTED)
+def test_on_a_hosted_service_without_a_copy_the_setup_cell_says_how_to_get_one(tmp_path, stub):
+    _, errors = python(stub + FINDING, tmp_path, bare=True)
+    assert errors.endswith("upload the course, as a zip or as a folder, to this session, and run this cell again\n")
 
 
 def test_the_whole_setup_cell_writes_nothing():

@@ -319,17 +319,17 @@ def code_in_notes(notebook, path):
     notebook.cells[4].metadata.slideshow.slide_type = "notes"
 
 
-@breaks(rules.colab_badge, "cell 1 is to have one Colab badge")
+@breaks(rules.colab_badge, "cell 1 is to have the Colab badge of this very notebook")
 def no_badge(notebook, path):
     notebook.cells[0].source = TITLE.format(badge="")
 
 
-@breaks(rules.colab_badge, "cell 1 is to have one Colab badge")
+@breaks(rules.colab_badge, "cell 1 is to have the Colab badge of this very notebook")
 def badge_of_another_notebook(notebook, path):
     notebook.cells[0].source = TITLE.format(badge=rules.badge(path.with_name("other.ipynb")))
 
 
-@breaks(rules.colab_badge, "cell 1 is to have one Colab badge")
+@breaks(rules.colab_badge, "cell 1 is to have the Colab badge of this very notebook")
 def badge_twice(notebook, path):
     notebook.cells[0].source = TITLE.format(badge=rules.badge(path) * 2)
 
@@ -458,6 +458,28 @@ def test_machine_paths_in_embedded_images_are_chance(lesson):
 
 
 # The folder around the notebooks
+
+
+HOSTED = (
+    r"(?:github\.com/|\w+\.github\.io|mybinder\.org|kaggle\.com/kernels|colab\.research\.google\.com/github)[^\s)>\"]*"
+)
+
+
+def test_no_link_leads_to_an_address_that_is_not_set():
+    """Whoever registers it would run code in every student's session."""
+    repository, _ = rules.public_address()
+    owner, _, name = repository.removeprefix("https://github.com/").lower().partition("/")
+    files = [*rules.ROOT.glob("*.*"), *rules.ROOT.glob(".github/**/*.*"), *rules.ROOT.glob("data/*.md")]
+    files += [*rules.ROOT.glob("notebooks/**/*.ipynb"), *rules.ROOT.glob("notebooks/**/*.md")]
+    files += rules.ROOT.glob("helpers/**/*.*")
+    texts = {file: file.read_bytes().decode("utf-8", "ignore") for file in files if file.is_file()}
+    links = {(file.name, link) for file, text in texts.items() for link in re.findall(HOSTED, text)}
+    known = ("github.com/OWNER/NAME", "github.com/keras-team/")  # an example, and what is cited
+    strange = {(file, link) for file, link in links if not link.startswith(known)}
+    if repository:
+        own = re.compile(rf"{re.escape(owner)}(?:/|\.github\.io/){re.escape(name)}\b", re.IGNORECASE)
+        strange = {(file, link) for file, link in strange if not own.search(link)}
+    assert not strange
 
 
 def test_environment_adds_nothing_to_the_requirements():

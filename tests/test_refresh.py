@@ -108,15 +108,46 @@ def test_what_is_still_wrong_is_reported(tiny_course, capsys):
     assert "cell 4 (1 + 1;) ends in ';'" in capsys.readouterr().out
 
 
-def test_a_new_address_reaches_badge_and_setup_cell(tiny_course):
-    path = write_lesson(tiny_course, "lesson")
+def test_a_new_address_reaches_all_places_without_executing(tiny_course):
+    path = write_lesson(tiny_course, "lesson", "print(1 / 3)")
     refresh.refresh(path)
-    assert path.read_text(encoding="utf-8").count("first/course") == 2
-    settings = tiny_course / "pyproject.toml"
-    settings.write_text(settings.read_text(encoding="utf-8").replace("first", "second"), encoding="utf-8")
-    assert refresh.refresh(path)
-    text = path.read_text(encoding="utf-8")
-    assert (text.count("first/course"), text.count("second/course")) == (0, 2)
+    before = path.read_text(encoding="utf-8")
+    assert before.count("first/course") == 2
+    places = [path, tiny_course / "README.md", tiny_course / "pyproject.toml"]
+
+    assert refresh.main(["--address", "https://github.com/Second/its.course/tree/v1.2"]) == 0
+    notebook, readme, settings = (place.read_text(encoding="utf-8") for place in places)
+    assert "first/course" not in notebook and "0.333" in notebook
+    assert "github/Second/its.course/blob/v1.2/notebooks/lesson.ipynb" in notebook
+    assert r"ADDRESS, TAG = \"https://github.com/Second/its.course\", \"v1.2\"" in notebook
+    assert "<https://second.github.io/its.course/>" in readme and "gh/Second/its.course/v1.2?" in readme
+    assert '\nRepository = "https://github.com/Second/its.course/tree/v1.2"\n' in settings
+    assert all(not rule(rules.read_notebook(path), path) for rule in rules.RULES)
+
+    assert refresh.main(["--address", ""]) == 0
+    notebook, readme, settings = (place.read_text(encoding="utf-8") for place in places)
+    assert not [text for text in (notebook, readme, settings) if "github" in text or "colab" in text]
+    assert all(not rule(rules.read_notebook(path), path) for rule in rules.RULES)
+
+    assert refresh.main(["--address", "https://github.com/first/course"]) == 0
+    assert path.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://github.com/a/b", "https://gitlab.com/a/b", "https://github.com/a/b/", "https://github.com/a/b.git",
+        "https://github.com/a", "https://github.com/a/b/c", "github.com/a/b", 'https://github.com/a/b"', " ",
+        "https://github.com/a/b/tree/", "https://github.com.evil.org/a/b", "https://github.com/a/..",
+        "https://github.com/a/b/tree/--upload-pack=x",
+    ],
+)  # fmt: skip
+def test_an_address_of_another_form_changes_nothing(tiny_course, capsys, address):
+    before = (tiny_course / "pyproject.toml").read_bytes()
+    with pytest.raises(SystemExit):
+        refresh.main(["--address", address])
+    assert f"got {address!r}, expected https://github.com/OWNER/NAME or" in capsys.readouterr().err
+    assert (tiny_course / "pyproject.toml").read_bytes() == before
 
 
 def test_an_unknown_notebook_is_refused(tiny_course, capsys):

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 from helpers import slides  # noqa: E402
 
-REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY, _, TAG = PROJECT.get("urls", {}).get("Repository", "").partition("/tree/")  # empty without an address
 # With npm's checksum (sha512). MathJax 3 draws all formulas with one file; 4 gets its rarer letters from another host.
 MATHJAX_CHECKSUM = "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw=="
 MATHJAX_FILE = "es5/tex-svg.js"
@@ -52,7 +53,13 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_use_index = False
 # Each page links to what it was made from; a notebook is not edited on GitHub, where furo would link, too.
-html_theme_options = {"source_view_link": f"{REPOSITORY}/blob/main/{{filename}}", "top_of_page_buttons": ["view"]}
+if REPOSITORY:
+    html_theme_options = {
+        "source_view_link": f"{REPOSITORY}/blob/{TAG}/{{filename}}",
+        "top_of_page_buttons": ["view"],
+    }
+else:
+    html_theme_options = {"top_of_page_buttons": []}
 mathjax_path = MATHJAX_FILE
 
 
@@ -89,7 +96,7 @@ def complete_source(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def complete_page(app: Sphinx, doctree: nodes.document) -> None:
-    """Describe figures, put words in place of images from the web, and link to GitHub what is no page."""
+    """Describe figures, put words in place of images from the web, and link to GitHub, if set, what is no page."""
     path = app.env.doc2path(app.env.docname)
     if path.suffix == ".ipynb":
         describe_figures(doctree, path)
@@ -98,10 +105,12 @@ def complete_page(app: Sphinx, doctree: nodes.document) -> None:
             image.replace_self(nodes.Text(image["alt"]))
     for link in [*doctree.findall(addnodes.download_reference), *doctree.findall(addnodes.pending_xref)]:
         target = (path.parent / link["reftarget"]).resolve()
-        if isinstance(link, addnodes.download_reference) or target.is_dir():
+        if REPOSITORY and (isinstance(link, addnodes.download_reference) or target.is_dir()):
             kind = "tree" if target.is_dir() else "blob"  # as GitHub calls folders and files
-            address = f"{REPOSITORY}/{kind}/main/{target.relative_to(ROOT).as_posix()}"
+            address = f"{REPOSITORY}/{kind}/{TAG}/{target.relative_to(ROOT).as_posix()}"
             link.replace_self(nodes.reference("", "", *link.children, refuri=address))
+        elif target.is_dir():  # a file comes along, to be downloaded
+            link.replace_self(nodes.Text(link.astext()))
 
 
 def describe_figures(doctree: nodes.document, path: Path) -> None:

@@ -71,6 +71,7 @@ def load(
     name: str | Path,
     *,
     size: int | None = None,
+    fit: str = "stretch",
     dtype: str = "uint8",
     n_train: int | None = None,
     seed: int = 0,
@@ -94,8 +95,10 @@ def load(
     Parameters
     ----------
     size
-        Side in pixels to resize to; other proportions are stretched, so that boxes and masks stay whole. By default the
-        images keep their size; ``surfaces`` and ``shapes`` are 32.
+        Side in pixels to resize to. By default the images keep their size; ``surfaces`` and ``shapes`` are 32.
+    fit
+        How images of other proportions become square: ``"stretch"``, which keeps all of them; ``"crop"``, the largest
+        square in the middle; ``"pad"``, all of them between black bars. Boxes and masks follow.
     dtype
         ``"uint8"`` for values from 0 to 255, ``"float32"`` for 0 to 1.
     n_train
@@ -114,6 +117,8 @@ def load(
     """
     if not isinstance(name, (str, Path)) or name == "":
         raise ValueError(f"name: got {name!r}, expected the name of a data set or the path of a folder")
+    if fit not in real.FITS or (fit != "stretch" and size is None):
+        raise ValueError(f"fit: got {fit!r} with size={size}, expected 'stretch', or 'crop' or 'pad' with a size")
     if dtype not in ("uint8", "float32"):
         raise ValueError(f"dtype: got {dtype!r}, expected 'uint8' or 'float32'")
     size = None if size is None else check_integer("size", size, 1)
@@ -129,7 +134,7 @@ def load(
     elif name == "surfaces":
         data = _surfaces(size or 32, n_train or 600, seed, **options)
     else:
-        data = _divided(_read(name, size), n_train, seed)
+        data = _divided(_read(name, size, fit), n_train, seed)
     if dtype == "uint8":
         return data
     real.check_memory(len(data.x_train) + len(data.x_test), data.x_train.shape[1:], 4)
@@ -242,16 +247,16 @@ def _crop(region: np.ndarray, size: int, light: float, rotation: float, draw: np
 # --- sets that are read whole, and divided unless they are already ---
 
 
-def _read(name: str | Path, size: int | None) -> real.Found:
+def _read(name: str | Path, size: int | None, fit: str) -> real.Found:
     """The set of this name or in this folder, whole."""
     path = Path(name).expanduser()
     is_path = isinstance(name, Path) or name.startswith((".", "~")) or path.is_absolute()
     if name in OPTIONS:
         return _stored(name, size)
     if is_path or (name not in real.KNOWN and path.exists()):
-        return real.read_folder(path, size)
+        return real.read_folder(path, size, fit)
     _check_name(name)
-    return real.read_set(name, size)
+    return real.read_set(name, size, fit)
 
 
 def _divided(found: real.Found, n_train: int | None, seed: int) -> DataSet:

@@ -40,6 +40,8 @@ EDGES = ("left", "top", "right", "bottom")
 DECODED_AT_ONCE = 2**26  # pixels: a large picture takes hundreds of megabytes until it is shrunk
 MOST_LISTED = 20  # problems in one message
 MOST_CLASSES = 32  # in masks
+# How pictures of other proportions become square: all of it, its largest square, or all of it between black bars
+FITS = ("stretch", "crop", "pad")
 
 
 class Part(NamedTuple):
@@ -166,22 +168,26 @@ def content(url: str) -> bytes:
     return requests.get(url, timeout=PATIENCE).content
 
 
-def read_set(name: str, size: int | None) -> Found:
+def read_set(name: str, size: int | None, fit: str) -> Found:
     """A set of tensorflow-datasets, fetched if need be, to be tested on its test split, or else on validation."""
     builder, trimap = fetch(name), TRIMAPS.get(name)
     import tensorflow as tf
 
+    def square(image):
+        side = (tf.reduce_max if fit == "pad" else tf.reduce_min)(tf.shape(image)[:2])
+        return image if fit == "stretch" else tf.image.resize_with_crop_or_pad(image, side, side)
+
     def prepared(example):
         image = example["image"]
         if size is not None:
-            image = tf.image.resize(image, (size, size), "bicubic", antialias=True)
+            image = tf.image.resize(square(image), (size, size), "bicubic", antialias=True)
             image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
         if trimap is None:
             return image, example["label"]
-        mask = example[trimap]
+        mask = tf.cast(example[trimap] != 2, tf.uint8)
         if size is not None:
-            mask = tf.image.resize(mask, (size, size), "nearest")
-        return image, example["label"], tf.cast(mask[..., 0] != 2, tf.uint8)
+            mask = tf.image.resize(square(mask), (size, size), "nearest")
+        return image, example["label"], mask[..., 0]
 
     info = builder.info
     held_out = [split for split in ("test", "validation") if split in info.splits][:1]
@@ -209,7 +215,7 @@ class _Photo(NamedTuple):
     box: np.ndarray | None
 
 
-def read_folder(folder: Path, size: int | None) -> Found:
+def read_folder(folder: Path, size: int | None, fit: str) -> Found:
     """A folder that is as `datasets.load` describes it, in an order that mixes the classes and is always the same.
 
     A ``ValueError`` lists all files that are not as described; a warning names what else lies there, unused.
@@ -228,13 +234,12 @@ def read_folder(folder: Path, size: int | None) -> Found:
     workers = max(1, min(8, DECODED_AT_ONCE // max(math.prod(photo.shape) for photo in everything)))
     parts = {}
     for part, some in photos.items():
-        images = np.stack(_each(lambda photo: read_picture(photo.path, size), some, workers))
+        images = np.stack(_each(lambda photo: read_picture(photo.path, size, fit), some, workers))
         labels, masks, boxes = np.array([class_names.index(photo.class_name) for photo in some]), None, None
         if some[0].mask is not None:
-            masks = np.stack(_each(lambda photo: read_mask(photo.mask, size), some, workers))
+            masks = np.stack(_each(lambda photo: read_mask(photo.mask, size, fit), some, workers))
         if some[0].box is not None:
-            sides = np.array([2 * photo.shape[::-1] for photo in some])
-            boxes = np.float32(np.array([photo.box for photo in some]) * (size or sides) / sides)
+            boxes = np.stack(_each(lambda photo: _fitted_box(photo, size, fit), some))
         parts[part] = Part(images, labels, masks, boxes)
     return Found(folder.resolve().name, _with_class_numbers(parts), class_names, f"photographs in {folder}")
 
@@ -323,10 +328,30 @@ def _box(table: Path, row: dict[str, str], shape: tuple[int, int]) -> np.ndarray
     raise ValueError(f"{table}: {row['file']!r} has {got}, expected {', '.join(EDGES)} inside the {pixels} pixels")
 
 
-def read_picture(path: Path, size: int | None = None) -> np.ndarray:
+def _fitted_box(photo: _Photo, size: int | None, fit: str) -> np.ndarray:
+    """The box of a picture in pixels of the square that it becomes; ``ValueError`` where nothing of it is left."""
+    if size is None:
+        return photo.box.astype(np.float32)
+    sides = np.array(2 * photo.shape[::-1])
+    span = {"stretch": sides, "crop": sides.min(), "pad": sides.max()}[fit]  # of the picture, what becomes `size`
+    box = ((photo.box - (sides - span) / 2) * size / span).clip(0, size)
+    if (box[:2] >= box[2:]).any():
+        raise ValueError(f"{photo.path}: its box lies outside of the square that fit='crop' keeps")
+    return box.astype(np.float32)
+
+
+def _fitted(picture: Image.Image, size: int | None, fit: str, method: Image.Resampling) -> Image.Image:
+    if size is None:
+        return picture
+    if fit == "stretch":
+        return picture.resize((size, size), method, reducing_gap=3)
+    return (ImageOps.fit if fit == "crop" else ImageOps.pad)(picture, (size, size), method)
+
+
+def read_picture(path: Path, size: int | None = None, fit: str = "stretch") -> np.ndarray:
     """A picture of any kind as ``(height, width, 3)``, uint8, upright, on white where it is transparent.
 
-    It is stretched to a square of side `size`. A ``ValueError`` names a file that cannot be read.
+    It becomes a square of side `size` by one of `FITS`. A ``ValueError`` names a file that cannot be read.
     """
     with _opened(path) as picture:
         if size is not None:
@@ -337,10 +362,7 @@ def read_picture(path: Path, size: int | None = None) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    picture = picture.convert("RGB")
-    if size is not None:
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3)
-    return np.array(picture)
+    return np.array(_fitted(picture.convert("RGB"), size, fit, Image.Resampling.BICUBIC))
 
 
 def _of_8_bits(path: Path, levels: np.ndarray) -> Image.Image:
@@ -354,19 +376,17 @@ def _of_8_bits(path: Path, levels: np.ndarray) -> Image.Image:
     return Image.fromarray((levels.astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8))
 
 
-def read_mask(path: Path, size: int | None = None) -> np.ndarray:
+def read_mask(path: Path, size: int | None = None, fit: str = "stretch") -> np.ndarray:
     """A mask as ``(height, width)``, uint8, as stored in a grey, palette or black-and-white file.
 
-    Stretched to a square of side `size`, every pixel takes its nearest one's value. A ``ValueError`` names a file that
-    cannot be read, or is in colour.
+    As a square of side `size`, every pixel takes its nearest one's value, in the bars of ``"pad"`` 0. A ``ValueError``
+    names a file that cannot be read, or is in colour.
     """
     with _opened(path) as mask:
         mask = ImageOps.exif_transpose(mask)
     if mask.mode not in ("1", "L", "P"):
         raise ValueError(f"{path}: got a mask of mode {mask.mode}, expected grey or palette, one number a pixel")
-    if size is not None:
-        mask = mask.resize((size, size), Image.Resampling.NEAREST)
-    return np.array(mask, dtype=np.uint8)
+    return np.array(_fitted(mask, size, fit, Image.Resampling.NEAREST), dtype=np.uint8)
 
 
 def _with_class_numbers(parts: dict[str, Part]) -> dict[str, Part]:

@@ -195,6 +195,17 @@ def test_a_trimap_becomes_a_mask_with_the_border_inside_and_a_box(offline, tiny,
     assert np.allclose(data.boxes_train, edges, atol=1 if size else 0)
 
 
+def test_downloaded_images_and_masks_are_cropped_or_padded_together(offline, tiny, monkeypatch):
+    monkeypatch.setitem(real.TRIMAPS, "tiny_masked", "trimap")
+    order = np.array(numbers(load("tiny_both").x_train))
+    objects = np.uint8(tiny.TRIMAPS[order, ..., 0] != 2)
+    squares = {"crop": objects[:, 1:11], "pad": np.pad(objects, [(0, 0), (0, 0), (1, 1)])}
+    for fit, expected in squares.items():
+        data = load("tiny_masked", size=2 * expected.shape[1], fit=fit)
+        np.testing.assert_array_equal(data.masks_train, expected.repeat(2, axis=1).repeat(2, axis=2))
+    assert data.x_train[:, :, 0].max() < 30 < data.x_train[:, :, 2:-2].mean(), "bars at the sides"
+
+
 # What is refused, and a network that does not do its part
 
 

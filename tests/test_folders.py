@@ -83,6 +83,32 @@ def refusal(folder: Path, size: int | None = 8) -> str:
     return str(raised.value).replace("\\\\", "\\").replace(str(folder), "FOLDER").replace("\\", "/")
 
 
+@pytest.mark.parametrize(
+    "fit, expected",
+    [("stretch", (16, 12, 40, 36)), ("crop", (9, 12, 45, 36)), ("pad", (16, 18, 40, 34))],
+)
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_pictures_masks_and_boxes_become_square_together(tmp_path, fit, expected, mode):
+    for name in ("0.png", "1.png"):
+        save(tmp_path / "images" / name, drawn((8, 4, 20, 12)))
+        save(tmp_path / "masks" / name, Image.fromarray(drawn((8, 4, 20, 12), 255 if mode == "1" else 1)).convert(mode))
+    data = load(table(tmp_path, "0.png,8,4,20,12", "1.png,8,4,20,12"), size=60, fit=fit)
+    np.testing.assert_array_equal(together(data, "boxes"), [expected] * 2)
+    np.testing.assert_array_equal(extents(together(data, "masks")), [expected] * 2)
+    np.testing.assert_array_equal(extents(together(data, "x")[..., 0] > 127), [expected] * 2)
+
+
+def test_what_a_fit_cannot_do_is_refused(tmp_path):
+    folder = annotated(tmp_path, masks=None, boxes=True)  # some of whose boxes end at column 5
+    with pytest.raises(ValueError, match=r"0\.png: its box lies outside of the square that fit='crop' keeps"):
+        load(folder, size=8, fit="crop")
+    for settings in ({"fit": "squash", "size": 8}, {"fit": "crop"}):
+        with pytest.raises(
+            ValueError, match=r"fit: got '(squash' with size=8|crop' with size=None), expected 'stretch'"
+        ):
+            load(folder, **settings)
+
+
 # One picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
@@ -165,7 +191,7 @@ def test_a_picture_is_upright(tmp_path, orientation, ending):
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     busy = threading.Lock()
 
-    def read(path, size):
+    def read(path, *_):
         assert busy.acquire(blocking=False)
         time.sleep(0.01)
         busy.release()

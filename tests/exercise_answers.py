@@ -54,6 +54,13 @@ def by_bincount(y_true, y_pred, classes):
     return np.bincount(classes * y_true + y_pred, minlength=classes**2).reshape(classes, classes)
 
 
+def backwards(layers):
+    field = 1
+    for k, s in layers[::-1]:
+        field = (field - 1) * s + k
+    return field
+
+
 def small(*parts):
     return keras.Sequential([keras.Input((28, 28, 1)), *parts])
 
@@ -67,9 +74,15 @@ def with_n_minus_1(x_train, x_test):
     return (x_train - mean) / std, (x_test - mean) / std
 
 
-def at_least_1(x_train, x_test):
-    mean, std = x_train.mean(axis=(0, 1, 2)), np.maximum(x_train.std(axis=(0, 1, 2)), 1)
-    return (x_train - mean) / std, (x_test - mean) / std
+def by_std(change):
+    """The statistics of the training images in their own precision, the standard deviation changed."""
+
+    def standardise(x_train, x_test):
+        mean, std = x_train.mean(axis=(0, 1, 2)), change(x_train.std(axis=(0, 1, 2)))
+        with np.errstate(all="ignore"):
+            return (x_train - mean) / std, (x_test - mean) / std
+
+    return standardise
 
 
 def crop_at(row, column):
@@ -216,6 +229,7 @@ RIGHT = {
     "conv1d_backward": [lambda **c: list(notebook_01.conv1d_backward(**c))],
     "cross_entropy": [lambda logits, labels: keras.losses.SparseCategoricalCrossentropy(True)(labels, logits)],
     "confusion": [by_bincount],
+    "field_size": [backwards],
     "dropout": [dropped, lambda x, rate, rng: x * (rng.uniform(size=x.shape) >= rate) / (1 - rate)],
     "standardise": [with_n_minus_1],
     "flip_boxes": [lambda boxes, width: [(width - r, top, width - left, b) for left, top, r, b in boxes]],
@@ -252,41 +266,43 @@ WRONG = [
     ("confusion", "No image here is of the last class", lambda y_true, y_pred, classes: by_bincount(
         y_true, y_pred, 1 + max(y_true.max(), y_pred.max()))),
     ("dropout", "The number of dropped values is always the same", dropped_exactly),
-    ("dropout", "For rate=", dropped_more),
+    ("field_size", "Before any layer", lambda layers: backwards(layers) if layers else 0),
+    ("dropout", "For rate=0.2 you drop 2", dropped_more),
+    ("dropout", "For rate=0.2 you drop 1", lambda x, rate, rng: dropped(x, rate - 0.025, rng)),
     ("dropout", "rate is the probability to be dropped", lambda x, rate, rng: dropped(x, 1 - rate, rng)),
-    ("dropout", "The places are right, but what is kept is not scaled",
+    ("dropout", "For rate=0.2 what is kept is multiplied by 1: divide",
      lambda x, rate, rng: dropped(x, rate, rng) * (1 - rate)),
-    ("dropout", "You return the mask", lambda x, rate, rng: (dropped(x, rate, rng) != 0) / (1 - rate)),
+    ("dropout", "For x of shape (100, 200), rate=0.2 what is kept has not one factor", lambda x, rate, rng: (dropped(x, rate, rng) != 0) / (1 - rate)),
     ("dropout", "Two generators", lambda x, rate, rng: dropped(x, rate, np.random.default_rng())),
     ("dropout", "The same places", lambda x, rate, rng: dropped(x, rate, np.random.default_rng(0))),
-    ("dropout", "For x of shape", lambda x, rate, rng: np.broadcast_to(rng.random(x.shape[1:]) < rate, x.shape) * x),
-    ("small_cnn", "This is what fit returns", keras.callbacks.History()),
-    ("small_cnn", "The model is not built", keras.Sequential([layers.Conv2D(4, 3)])),
+    ("dropout", "For x of shape (100, 200), rate=0.2 whole rows", lambda x, rate, rng: np.broadcast_to(rng.random(x.shape[1:]) < rate, x.shape) * x),
+    ("small_cnn", "This is a History", keras.callbacks.History()),
+    ("small_cnn", "It cannot be judged: ValueError: You tried to call `count_params`", keras.Sequential([layers.Conv2D(4, 3)])),
     ("small_cnn", "It has 7,850 parameters", small(layers.Flatten(), layers.Dense(10))),
     ("small_cnn", "There is no convolution", small(layers.MaxPooling2D(7), layers.Flatten(), layers.Dense(10))),
     ("small_cnn", "For each image 10 outputs", small(layers.Conv2D(4, 5), layers.GlobalAveragePooling2D())),
     ("small_cnn", "It reads", small(layers.Conv2D(4, 5), layers.GlobalAveragePooling2D(), layers.Dense(10))),
-    ("standardise", "A channel that is 255", lambda x_train, x_test: tuple(
-        (x - x_train.mean((0, 1, 2))) / x_train.std((0, 1, 2)) for x in (x_train, x_test))),
-    ("standardise", "Images of floats, with little contrast", at_least_1),
-    ("random_crop", "The crop is always the same", crop_at(lambda *_: 0, lambda *_: 0)),
+    ("standardise", "Images of floats, with little contrast", by_std(lambda std: np.maximum(std, 1))),
+    ("standardise", "A channel that is 1", by_std(lambda std: std)),
+    ("standardise", "A channel of 0.1 has a std above 0, by rounding: ask", by_std(lambda s: np.where(s == 0, 1, s))),
+    ("flip_boxes", "One pixel off", lambda boxes, width: [(width - 1 - r, t, width - 1 - l, b) for l, t, r, b in boxes]),
+    ("random_crop", "The row is always 0", crop_at(lambda *_: 0, lambda *_: 0)),
     ("random_crop", "The row is always 0", crop_at(lambda *_: 0, anywhere)),
     ("random_crop", "Not every place", crop_at(often_first, anywhere)),
     ("random_crop", "A crop never begins in row 2", crop_at(lambda rng, most: rng.integers(most), anywhere)),
-    ("random_crop", "For image of shape (5, 7, 2), size=3",
-     lambda image, size, rng: image[anywhere(rng, 2) : size, :size]),
-    ("random_crop", "The crop is no piece of the image: it is mirrored",
-     lambda **c: crop_at(anywhere, anywhere)(**c)[:, ::-1]),
+    ("random_crop", "A crop has shape", crop_at(lambda rng, most: rng.integers(most + 3), anywhere)),
+    ("random_crop", "A crop has shape", lambda image, size, rng: image[anywhere(rng, 2) : size, :size]),
+    ("random_crop", "The crop is no piece of the image", lambda **c: crop_at(anywhere, anywhere)(**c)[:, ::-1]),
     ("random_crop", "Two generators", lambda image, size, rng: crop_at(anywhere, anywhere)(
         image, size, np.random.default_rng())),
     ("training_pipeline", "Return a tf.data.Dataset", lambda images, labels, batch: images),
     ("training_pipeline", "The images come as they are stored", pipeline(shuffle=0)),
-    ("training_pipeline", "No image comes more than", pipeline(shuffle=2_600)),
+    ("training_pipeline", "No image comes more than", pipeline(shuffle=2_700)),
     ("training_pipeline", "Whole batches are mixed", pipeline(batch_first=True)),
     ("training_pipeline", "The second epoch has the same order", pipeline(again=False)),
     ("training_pipeline", "The last", pipeline(drop=True)),
-    ("training_pipeline", "The images hold values from 0 to 255", pipeline(scale=1.0)),
-    ("training_pipeline", "The labels no longer belong", pipeline(labels=lambda y: y[::-1])),
+    ("training_pipeline", "The images are float32 from 0 to 255", pipeline(scale=1.0)),
+    ("training_pipeline", "The labels are changed, or belong to other images", pipeline(labels=lambda y: y[::-1])),
     ("factorised_inception", "Each branch is right, but they come in the order 2, 1", inception(order=(1, 0, 2, 3))),
     ("factorised_inception", "In branch 3 the second 3×3 convolution has a kernel of 5×5", inception(last=5)),
     ("factorised_inception", "In branch 2 the 3×3 convolution has", inception(threes_more=20)),

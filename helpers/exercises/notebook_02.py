@@ -121,7 +121,7 @@ def field_size(layers, *, less=1, jump=np.multiply, own=False, first=1):
 
 
 def _stack(rng):
-    return {"layers": list(map(tuple, rng.integers((2, 1), (8, 4), size=(rng.integers(1, 7), 2)).tolist()))}
+    return {"layers": list(map(tuple, rng.integers((2, 1), (8, 4), size=(rng.integers(1, 9), 2)).tolist()))}
 
 
 Exercise(

@@ -1,7 +1,5 @@
 """The exercises of notebook 03, preprocessing and augmentation."""
 
-from itertools import islice
-
 import numpy as np
 
 from .engine import Exercise, Mistake, as_array, call, describe, inputs, plain, run
@@ -47,7 +45,7 @@ def _two_sets(rng):
 
 
 def _floats(scale, level=0.0):
-    """Multiples of 1/256, whose sums are exact in float32; where the scale is 0, a channel is at this level."""
+    """Whole numbers by a power of two, so that float32 sums are exact; where the scale is 0, a channel of one level."""
     sets = _two_sets(np.random.default_rng(0))
     return {name: np.float32(x / 256 * np.array(scale) + np.array([0, level, 0])) for name, x in sets.items()}
 
@@ -154,7 +152,7 @@ def random_crop(answer) -> None:
     expected = DRAWS / counts.size
     if np.sum((counts - expected) ** 2) / expected > MOST_UNEVEN:
         row, column = np.unravel_index(np.abs(counts - expected).argmax(), counts.shape)
-        share = f"{counts[row, column] / DRAWS:.1%} of the draws, where {1 / counts.size:.1%} is asked for"
+        share = f"{counts[row, column] / DRAWS:.1%} of the draws, not {1 / counts.size:.1%}"
         raise Mistake(f"Not every place is equally likely: a crop begins in row {row}, column {column} in {share}.")
     for sides in ((40, 50, 8), (4, 7, 4), (7, 4, 4), (4, 4, 4)):  # height, width and the crop's
         seeded = [_place(answer, *sides, np.random.default_rng(n // 2)) for n in range(16)]
@@ -163,15 +161,15 @@ def random_crop(answer) -> None:
 
 
 def _place(answer, height, width, size, rng) -> tuple[int, int]:
-    """Where a crop begins, which has to be a piece of an image whose pixels hold their row and column."""
+    """Where a crop begins, which has to be a piece of an image that holds in each pixel its row and column."""
     image = np.indices((height, width), dtype=np.uint8).transpose(1, 2, 0)
     case = {"image": image.copy(), "size": size, "rng": rng}
     crop = as_array(run(answer, case, inputs(case)), case)
     if crop.ndim == 3 and min(crop.shape[:2]) < size:
-        is_at_edge = crop.size and (crop[-1, -1] == image[-1, -1]).any()
-        at_edge = "it hangs over the edge, so how far down and to the right can one begin?"
-        reason = at_edge if is_at_edge else "a slice ends at top + size, or left + size, not at size."
-        raise Mistake(f"A crop has shape {crop.shape}, where {(size, size, 2)} is asked for: {reason}")
+        hint = "a slice ends at top + size, or left + size, not at size."
+        if crop.size and (crop[-1, -1] == image[-1, -1]).any():
+            hint = "it hangs over the edge, so how far down and to the right can one begin?"
+        raise Mistake(f"A crop has shape {crop.shape}, where {(size, size, 2)} is asked for: {hint}")
     top, left = as_array(crop, case, (size, size, 2))[0, 0].astype(int)
     if not np.array_equal(crop, image[top : top + size, left : left + size]):
         raise Mistake("The crop is no piece of the image: only cut, row after row, where it fits.")
@@ -194,6 +192,8 @@ def training_pipeline(answer) -> None:
         raise Mistake(f"Return a tf.data.Dataset; this is {describe(dataset)}.")
     if not isinstance(dataset.element_spec, tuple) or len(dataset.element_spec) != 2:
         raise Mistake("Each element of the dataset is to be a pair (images, labels).")
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise Mistake("The dataset does not end: an epoch is over when every image was there, so repeat nothing.")
     epochs = [_order(dataset, case) for _ in range(4)]
     first, second, places = *epochs[:2], np.arange(n)
     if np.array_equal(first, places):
@@ -207,7 +207,7 @@ def training_pipeline(answer) -> None:
     ahead = max((epoch - places).max() for epoch in epochs)
     if ahead < 0.94 * n:
         near = f"No image comes more than {ahead:,} places ahead of where it is stored"
-        raise Mistake(f"{near}, so that the {n:,} are mixed with neighbours only: the shuffle needs a larger buffer.")
+        raise Mistake(f"{near}, so that the {n:,} are mixed with neighbours: the shuffle needs a larger buffer.")
     # Two orders that have nothing to do with each other are a third of the set apart, give or take half a per cent
     if np.abs(np.argsort(first) - np.argsort(second)).mean() < 0.2 * n:
         raise Mistake("The second epoch's order is close to the first's: the set is mixed once, and then hardly.")
@@ -217,15 +217,13 @@ def _order(dataset, case) -> np.ndarray:
     """The images' numbers in the order in which they come in an epoch, all else being right."""
     stored, n, batch = case["images"], len(case["images"]), case["batch"]
     try:
-        batches = [[np.asarray(part) for part in pair] for pair in islice(dataset, n + 1)]
+        batches = [[np.asarray(part) for part in pair] for pair in dataset]
     except Exception as error:
         raise Mistake(f"Going through the dataset raises {type(error).__name__}: {plain(error)}") from None
     for images, labels in batches:
         if images.shape[1:] != stored.shape[1:] or labels.shape != images.shape[:1]:
             shapes = f"images of shape {images.shape} with labels of shape {labels.shape}"
             raise Mistake(f"A batch is {shapes}, where {(batch, *stored.shape[1:])} with {(batch,)} is asked for.")
-    if len(batches) > n:
-        raise Mistake("The dataset does not end: an epoch is over when every image was there, so repeat nothing.")
     sizes = [len(images) for images, _ in batches]
     if sum(sizes) == n - n % batch:
         raise Mistake(f"The last {n % batch} images are missing: the last batch may be smaller than the others.")
@@ -246,5 +244,5 @@ def _order(dataset, case) -> np.ndarray:
     return found
 
 
-Exercise("random_crop", judge=random_crop)
+Exercise("random_crop", judge=random_crop, seconds=60)
 Exercise("training_pipeline", judge=training_pipeline, seconds=60)

@@ -358,22 +358,11 @@ def read_picture(path: Path, size: int | None = None, fit: str = "stretch") -> n
             picture.draft("RGB", (size, size))  # lets a JPEG be decoded at a fraction of its size
         picture = ImageOps.exif_transpose(picture)
     if picture.mode[0] in "IF":
-        picture = _of_8_bits(path, np.asarray(picture))
+        raise ValueError(f"{path}: has more than 8 bits a value (up to {np.max(picture):g}): save it scaled to 255")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.array(_fitted(picture.convert("RGB"), size, fit, Image.Resampling.BICUBIC))
-
-
-def _of_8_bits(path: Path, levels: np.ndarray) -> Image.Image:
-    """Levels of up to 16 bits, of which cameras often use 10, 12 or 14."""
-    low, high = levels.min(), levels.max()
-    if levels.dtype.kind == "f" or low < 0 or high >= 2**16:
-        raise ValueError(f"{path}: holds numbers from {low:g} to {high:g}, expected 8 or 16 bits without a sign")
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
-    if 0 < high and bits < 16:  # without the name of the file, so that it is said once
-        warnings.warn(f"16-bit pictures with no level above {2**bits - 1} are read as {bits} bits", stacklevel=2)
-    return Image.fromarray((levels.astype(np.uint32) * 255 // (2**bits - 1)).astype(np.uint8))
 
 
 def read_mask(path: Path, size: int | None = None, fit: str = "stretch") -> np.ndarray:

@@ -206,8 +206,7 @@ SURFACES_HAVE = "is no setting of 'surfaces', which has n_test, light, rotation"
 @pytest.mark.parametrize(
     "name, settings, message",
     [
-        ("digist", {}, f"name: got 'digist', {NAMES} the path of a folder (did you mean 'digits'?)"),
-        ("cifar_10", {}, f"name: got 'cifar_10', {NAMES} the path of a folder (did you mean 'cifar10'?)"),
+        ("digist", {}, f"name: got 'digist', {NAMES} the path of a folder"),
         ("no/such/folder", {}, f"name: got 'no/such/folder', {NAMES} the path of a folder"),
         (["digits"], {}, "name: got ['digits'], expected the name of a data set or the path of a folder"),
         ("digits", {"size": 28.0}, "size: got 28.0, expected an integer of at least 1"),

@@ -4,20 +4,18 @@ For a built Sequential or functional model with one input of fixed size (for fea
 model inside it is called ``"inner/conv"``, a layer's second use ``"conv#2"``.
 """
 
-import collections
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from .claims import check_array, check_integer, size_text
+from .claims import check_array, size_text
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 _WITH_KERNELS = (*_CONVOLUTIONS, "Conv1D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Dense")
-# Layers whose weights scale and shift single values: not counted as multiplications by weights
-_SCALING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "Normalization", "PReLU", "LayerScale")
 # Layers whose output is the array that came in: always, or unless they train (the beginnings of their names)
 _PASSING_ON = ("Identity", "Flatten", "Reshape")
 _IN_TRAINING = ("Dropout", "SpatialDropout", "AlphaDropout", "Gaussian", "Rand", "MixUp", "CutMix", "AugMix")
@@ -33,9 +31,8 @@ _IN_PLACE = (
 class LayerSize:
     """The size of one use of a layer, whose output has this `shape` without the batch.
 
-    `units` are the values it computes, 0 when it only moves or transforms values, as Flatten and ReLU do. `weights`
-    and `biases` are parameters, counted at the first use of a layer. `connections` are pairs of a unit and an input of
-    it; `connections_with_biases` has one more for each unit that has a bias.
+    `units` are the values it computes, 0 when it only moves or transforms values. `weights` and `biases` are counted
+    at a layer's first use. `connections` are pairs of a unit and an input of it; a bias can count as one more input.
     """
 
     name: str
@@ -49,7 +46,6 @@ class LayerSize:
 
     @property
     def parameters(self) -> int:
-        """Weights and biases together."""
         return self.weights + self.biases
 
 
@@ -57,11 +53,10 @@ class Sizes(list):
     """The rows of `layer_sizes`, by position or by name, with their sum `total`; shows as a table."""
 
     def __getitem__(self, key):
-        return _named("layer", key, self) if isinstance(key, str) else super().__getitem__(key)
+        return {row.name: row for row in self}[key] if isinstance(key, str) else super().__getitem__(key)
 
     @property
     def total(self) -> LayerSize:
-        """The sums over all rows."""
         counts = ("units", "weights", "biases", "connections", "connections_with_biases")
         return LayerSize("total", "", (), **{count: sum(getattr(row, count) for row in self) for count in counts})
 
@@ -80,79 +75,62 @@ class Sizes(list):
 def layer_sizes(model) -> Sizes:
     """Count the units, weights and connections of each layer, in the order of computation.
 
-    Convolutions are counted by the lectures' formula W·H·K²·I·J, so positions in the padding count too. A separable
-    one counts both of its steps, a transposed one the K²·J outputs of each input value. A layer of one's own says
-    itself how many there are, by a method ``connections(shape)`` that gets the shape of its output. ``ValueError`` is
-    raised for a layer with other weights and without that method.
+    Convolutions are counted by the lectures' formula W·H·K²·I·J, so positions in the padding count too. A layer of
+    one's own has connections when it has a method ``connections(shape)``, which gets the shape of its output.
     """
     rows, seen = Sizes(), set()
-    for use in _graph(model)[0]:
+    for name, use in _graph(model)[0].items():
         variables = getattr(use.layer, "weights", [])
-        new = [variable for variable in variables if id(variable) not in seen]
-        seen.update(map(id, new))
-        is_bias = {id(variable): variable.name in ("bias", "beta") for variable in variables}
-        biases = sum(math.prod(variable.shape) for variable in new if is_bias[id(variable)])
+        has_bias = any(variable.name in ("bias", "beta") for variable in variables)
+        new = [] if id(use.layer) in seen else variables
+        seen.add(id(use.layer))
+        biases = sum(math.prod(variable.shape) for variable in new if variable.name in ("bias", "beta"))
         weights = sum(math.prod(variable.shape) for variable in new) - biases
-        connections = _connections(use)
+        connections = _multiply_adds(use)
+        if use.kind.startswith("Global"):
+            connections = math.prod(use.inputs[0].shape[1:])
+        elif hasattr(use.layer, "pool_size"):
+            connections = math.prod(use.shape) * math.prod(use.layer.pool_size)
         units = math.prod(use.shape) if connections else 0
-        with_biases = connections + units * any(is_bias.values())
-        rows.append(LayerSize(use.name, use.kind, use.shape, units, weights, biases, connections, with_biases))
+        all_connections = connections + units * has_bias
+        rows.append(LayerSize(name, use.kind, use.shape, units, weights, biases, connections, all_connections))
     return rows
 
 
 def multiply_adds(model) -> dict[str, int]:
-    """Count the multiplications by weights, each with its addition, of each convolution and Dense layer for one image.
+    """Count the multiplications by weights, each with its addition, of convolutions and Dense layers for one image.
 
-    They are the layer's `connections` in `layer_sizes`, by layer name, in the order of computation; each use of a
-    layer counts, and so does a layer of one's own that says its connections. Biases, pooling, normalisation and
-    activations cost none.
+    They are the layer's `connections` in `layer_sizes`, by layer name, in the order of computation. ``ValueError`` is
+    raised for other layers of Keras with kernels, such as LSTM.
     """
-    return {use.name: _connections(use) for use in _graph(model)[0] if _multiplies(use)}
+    return {name: count for name, use in _graph(model)[0].items() if (count := _multiply_adds(use))}
+
+
+def _multiply_adds(use: "_Use") -> int:
+    if hasattr(use.layer, "connections"):
+        return int(use.layer.connections(use.shape))
+    kernels = [weight.shape for weight in getattr(use.layer, "weights", ()) if weight.name.endswith("kernel")]
+    if kernels and use.kind not in _WITH_KERNELS:
+        expected = f"{', '.join(_WITH_KERNELS)} or a layer with a method connections(shape)"
+        raise ValueError(f"model: got layer {use.layer.name!r} ({use.kind}), expected {expected}")
+    places = use.inputs[0].shape[1:-1] if use.kind.endswith("Transpose") else use.shape[:-1]
+    return math.prod(places) * sum(map(math.prod, kernels))
 
 
 def depth(model) -> int:
-    """Count the convolutions and Dense layers on the longest path from the input to an output.
-
-    This is the number in names such as VGG-16 and ResNet-50. A separable convolution is one layer, and a layer that
-    is used twice on the path counts twice.
-    """
+    """Count the convolutions and Dense layers on the longest path, as names such as VGG-16 and ResNet-50 do."""
     depths: dict[int, int] = {}
-    for use in _graph(model)[0]:
+    for use in _graph(model)[0].values():
         before = max(depths.get(id(tensor), 0) for tensor in use.inputs)
-        depths.update({id(tensor): before + _multiplies(use) for tensor in use.outputs})
+        depths.update({id(tensor): before + bool(_multiply_adds(use)) for tensor in use.outputs})
     return max(depths.values())
-
-
-def _multiplies(use: "_Use") -> bool:
-    """Whether a layer multiplies by weights: a convolution, a Dense layer, or one that says its connections."""
-    if use.kind in _WITH_KERNELS or hasattr(use.layer, "connections"):
-        return True
-    if getattr(use.layer, "weights", ()) and use.kind not in _SCALING:
-        got = f"got layer {use.name!r} ({use.kind}) with weights whose connections are unknown"
-        raise ValueError(f"model: {got}, expected Keras's usual ones, or a layer with a method connections(shape)")
-    return False
-
-
-def _connections(use: "_Use") -> int:
-    """The connections of the units that a layer computes, 0 when it computes none."""
-    layer, kind = use.layer, use.kind
-    if hasattr(layer, "connections"):
-        return int(layer.connections(use.shape))
-    if _multiplies(use):  # with its kernels once at each place
-        places = use.inputs[0].shape[1:-1] if kind.endswith("Transpose") else use.shape[:-1]
-        kernels = [weight.shape for weight in layer.weights if weight.name.endswith("kernel")]
-        return math.prod(places) * sum(map(math.prod, kernels))
-    if kind.startswith("Global"):
-        return math.prod(use.inputs[0].shape[1:])
-    return math.prod(use.shape) * math.prod(layer.pool_size) if hasattr(layer, "pool_size") else 0
 
 
 @contextlib.contextmanager
 def shapes_only() -> Iterator[None]:
     """Build models inside ``with shapes_only():`` whose weights have shapes and no values, and take no memory.
 
-    They can be counted by the functions of this module that do not run a model; running one raises ``RuntimeError``.
-    Afterwards Keras's session is cleared: layers' names count from the start, a dtype policy that was set is forgotten.
+    They can be counted; running one raises ``RuntimeError``. Afterwards Keras's session is cleared.
     """
     import keras
 
@@ -178,27 +156,25 @@ def shapes_only() -> Iterator[None]:
 def activation_memory(model, *, training: bool) -> int:
     """Compute the bytes that the input and the layers' outputs take for one image, at 4 bytes (float32) per value.
 
-    Each layer or operation makes one new array, ReLU and BatchNormalization too. Flatten, Reshape and Identity pass
-    their input on; so do, at test time, layers that act in training only, such as Dropout. Weights, gradients and a
-    layer's own working memory are not counted. In `training` all arrays are kept until the backward pass has used
-    them, and their sum is returned. Else each is freed after its last use in the order of computation, the model's
-    outputs never, and the most that is there at once is returned.
+    Each layer makes one new array, ReLU too; Flatten, Reshape and Identity pass their input on, and so do, unless in
+    `training`, layers such as Dropout. In `training` all arrays are kept for the backward pass: their sum is returned.
+    Else each is freed after its last use, the outputs never, and the most that is there at once is returned.
     """
     (uses, ends), image = _graph(model), model.inputs[0]
-    lies_in = {id(image): id(image)}  # for each tensor the array, called by the tensor that it was made for
-    sizes, made, needed = {id(image): math.prod(image.shape[1:])}, {id(image): 0}, {id(image): 0}
-    for now, use in enumerate(uses):
-        needed.update((lies_in[id(tensor)], now) for tensor in use.inputs)
-        is_identity = use.kind.startswith(_IN_TRAINING) and use.shape == use.inputs[0].shape[1:] and not training
-        passes_on = use.kind in _PASSING_ON or is_identity
+    arrays = [[math.prod(image.shape[1:]), 0, 0]]  # the number of values, when it is made, when it is last used
+    array_of = {id(image): arrays[0]}
+    for now, use in enumerate(uses.values()):
+        for tensor in use.inputs:
+            array_of[id(tensor)][2] = now
+        passes_on = use.kind in _PASSING_ON or (use.kind.startswith(_IN_TRAINING) and not training)
         for tensor in use.outputs:
-            array = lies_in[id(tensor)] = lies_in[id(use.inputs[0])] if passes_on else id(tensor)
-            sizes.setdefault(array, math.prod(tensor.shape[1:]))
-            made.setdefault(array, now)
-            needed[array] = now
-    needed.update((lies_in[id(tensor)], len(uses)) for tensor in ends)
-    there = [[sizes[array] for array in sizes if made[array] <= now <= needed[array]] for now in range(len(uses))]
-    return 4 * (sum(sizes.values()) if training else max(map(sum, there)))
+            if not passes_on:
+                arrays.append([math.prod(tensor.shape[1:]), now, now])
+            array_of[id(tensor)] = array_of[id(use.inputs[0])] if passes_on else arrays[-1]
+    for tensor in ends:
+        array_of[id(tensor)][2] = len(uses)
+    there = [sum(size for size, made, last in arrays if made <= now <= last) for now in range(len(uses))]
+    return 4 * (sum(size for size, _, _ in arrays) if training else max(there))
 
 
 def outputs(model, images) -> np.ndarray:
@@ -213,20 +189,22 @@ def accuracy(model, images, labels) -> float:
 
 
 def feature_maps(model, images, layers: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Return the output of each layer, float32, for a batch of images, in inference mode and the order of computation.
+    """Return the output of each layer at its first use, float32, in inference mode and the order of computation.
 
-    `images` are ``(n, h, w, c)``, as the model takes them; `layers` names those to keep, by default all.
+    `images` are ``(n, h, w, c)``; `layers` names those to keep, by default all. A model inside the model is one layer.
     """
     import keras
 
-    images = _checked_images(model, images)
-    if isinstance(layers, str):
-        raise ValueError(f"layers: got {layers!r}, expected a list of names")
-    uses = _graph(model, is_whole=True)[0]
-    wanted = uses if layers is None else sorted([_named("layers", name, uses) for name in layers], key=uses.index)
-    maps = keras.Model(model.inputs[0], [use.outputs[0] for use in wanted])(images, training=False)
-    maps = keras.tree.flatten(maps)  # a list of one comes as the one
-    return {use.name: np.asarray(keras.ops.cast(own, "float32")) for use, own in zip(wanted, maps, strict=True)}
+    ends: dict = {}
+    for node in nodes_of(model):
+        if node.input_tensors:
+            ends.setdefault(node.operation.name, node.outputs[0])
+    if unknown := set(layers or ()) - set(ends):
+        raise ValueError(f"layers: got {min(unknown)!r}, expected some of {', '.join(ends)}")
+    images = check_array("images", images, (len(model.inputs[0].shape),))
+    kept = {name: end for name, end in ends.items() if layers is None or name in layers}
+    maps = keras.Model(model.inputs[0], kept)(images, training=False)
+    return {name: np.asarray(keras.ops.cast(maps[name], "float32")) for name in kept}
 
 
 @dataclass(frozen=True)
@@ -241,8 +219,7 @@ class Field:
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """``(left, top, right, bottom)`` of the field of one unit, in pixels; it may leave the image."""
-        place = check_integer("row", row, 0), check_integer("column", column, 0)
-        top, left = (start + stride * at for start, stride, at in zip(self.start, self.stride, place, strict=True))
+        top, left = self.start[0] + self.stride[0] * row, self.start[1] + self.stride[1] * column
         return left, top, left + self.size[1], top + self.size[0]
 
 
@@ -250,24 +227,30 @@ def receptive_field(model, layer: str) -> Field:
     """Compute the receptive field of a layer's units from kernel sizes, strides, dilations and padding.
 
     With several paths from the input it is the smallest box around them all. Units behind Flatten or global pooling
-    see the whole image. The formula for a stack is that of Araujo, Norris and Sim, "Computing Receptive Fields of
-    Convolutional Neural Networks", Distill (2019). ``ValueError`` is raised when the input is no image, or a path
-    leads through a layer whose geometry is unknown.
+    see the whole image. The formula is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional
+    Neural Networks", Distill (2019). ``ValueError`` is raised for a path through a layer of unknown geometry.
     """
     uses, image = _graph(model)[0], model.inputs[0]
-    target = _named("layer", layer, uses)
-    if len(image.shape) != 4:
-        raise ValueError(f"model: got an input of shape {image.shape[1:]}, expected images (height, width, channels)")
+    if layer not in uses:
+        raise ValueError(f"layer: got {layer!r}, expected one of {', '.join(uses)}")
     whole = Field(image.shape[1:3], (0, 0), (0, 0))
     fields = {id(image): Field((1, 1), (1, 1), (0, 0))}
-    for use in uses[: uses.index(target) + 1]:
+    for name, use in uses.items():
         before = [fields[id(tensor)] for tensor in use.inputs]
-        if whole not in before and len({field.stride for field in before}) > 1:
-            raise ValueError(f"layer: got one behind {use.name!r}, whose inputs have fields of different strides")
-        sees_all = whole in before or use.kind.startswith("Global") or (use.kind in _PASSING_ON and len(use.shape) == 1)
-        after = whole if sees_all else _slid(before, _window(use))
-        fields.update({id(tensor): after for tensor in use.outputs})
-    return fields[id(target.outputs[0])]
+        field = whole
+        if not (whole in before or use.kind.startswith("Global") or len(use.shape) == 1):
+            if len({field.stride for field in before}) > 1:
+                raise ValueError(f"layer: got one behind {name!r}, whose inputs have fields of different strides")
+            axes = []
+            for axis, (size, stride, zeros) in enumerate(_window(use)):
+                jump = before[0].stride[axis]
+                start = min(field.start[axis] for field in before)
+                end = max(field.start[axis] + field.size[axis] for field in before)
+                axes.append((end - start + (size - 1) * jump, jump * stride, start - jump * zeros))
+            field = Field(*zip(*axes, strict=True))
+        if name == layer:
+            return field
+        fields.update({id(tensor): field for tensor in use.outputs})
 
 
 def _window(use: "_Use") -> list[tuple[int, int, int]]:
@@ -280,11 +263,8 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
     if kind in _IN_PLACE or kind.startswith(_IN_TRAINING) or getattr(layer, "works_place_by_place", False):
         return [(1, 1, 0), (1, 1, 0)]
     if kind not in (*_CONVOLUTIONS, "MaxPooling2D", "AveragePooling2D"):
-        got = f"got one that sees the image through {use.name!r} ({kind}), whose geometry is unknown"
-        known = (
-            "convolutions, pooling, padding, and layers that work place by place, as one's own say with an attribute"
-        )
-        raise ValueError(f"layer: {got}, expected {known} works_place_by_place = True")
+        got = f"got one that sees the image through {layer.name!r} ({kind}), whose geometry is unknown"
+        raise ValueError(f"layer: {got}; if it works place by place, set its works_place_by_place = True")
     window = []
     kernel, rates = (layer.kernel_size, layer.dilation_rate) if kind in _CONVOLUTIONS else (layer.pool_size, (1, 1))
     for k, rate, stride, length in zip(kernel, rates, layer.strides, use.inputs[0].shape[1:3], strict=True):
@@ -293,17 +273,6 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
         zeros = max((math.ceil(length / stride) - 1) * stride + size - length, 0)
         window.append((size, stride, zeros // 2 if layer.padding == "same" else 0))
     return window
-
-
-def _slid(fields: list[Field], window: list[tuple[int, int, int]]) -> Field:
-    """The field of a window's outputs, as it slides over units with these fields and over zeros put before them."""
-    axes = []
-    for axis, (size, stride, zeros) in enumerate(window):
-        jump = fields[0].stride[axis]
-        start = min(field.start[axis] for field in fields)
-        end = max(field.start[axis] + field.size[axis] for field in fields)
-        axes.append((end - start + (size - 1) * jump, jump * stride, start - jump * zeros))
-    return Field(*zip(*axes, strict=True))
 
 
 @dataclass(frozen=True)
@@ -317,63 +286,41 @@ class Patches:
 
 
 def top_patches(model, layer: str, images, channel: int, count: int = 9) -> Patches:
-    """Find the image patches that excite one channel of a layer most, at most one from each image.
+    """Find the image patches that excite one channel of a layer's maps most, at most one from each image.
 
     A patch is the receptive field of the unit with the image's largest value, 0 where it leaves the image. It has the
     dtype of the images, ``(n, h, w, c)``.
     """
-    images = _checked_images(model, images)
-    fixed = _on_inputs(model, [images.shape[1:]])
-    field, shape = receptive_field(fixed, layer), _named("layer", layer, _graph(fixed)[0]).shape
-    if len(shape) != 3:
-        raise ValueError(f"layer: got {layer!r} with outputs of shape {shape}, expected maps (h, w, c)")
-    if check_integer("channel", channel, 0) >= shape[-1]:
-        raise ValueError(f"channel: got {channel}, expected 0 to {shape[-1] - 1}")
-    if check_integer("count", count, 1) > len(images):
-        raise ValueError(f"count: got {count}, expected at most {len(images)}, the number of images")
+    field = receptive_field(_on_inputs(model, [images.shape[1:]]), layer)
     batches = (images[start : start + 64] for start in range(0, len(images), 64))
     maps = np.concatenate([feature_maps(model, batch, [layer])[layer][..., channel] for batch in batches])
     values = maps.max(axis=(1, 2))
     best = np.argsort(-values, kind="stable")[:count]
-    rows, columns = np.unravel_index(maps[best].reshape(count, -1).argmax(axis=1), maps.shape[1:])
-    places = list(zip(best.tolist(), rows.tolist(), columns.tolist(), strict=True))
+    places = [(int(n), *map(int, np.unravel_index(maps[n].argmax(), maps[n].shape))) for n in best]
     side = max(*field.size, *np.negative(field.start))
-    padded = np.pad(images, [(0, 0), (side, side), (side, side), (0, 0)])
+    padded = np.pad(images[best], [(0, 0), (side, side), (side, side), (0, 0)])
     patches = []
-    for number, row, column in places:
+    for image, (_, row, column) in zip(padded, places, strict=True):
         left, top, right, bottom = (side + edge for edge in field.box(row, column))
-        patches.append(padded[number, top:bottom, left:right])
+        patches.append(image[top:bottom, left:right])
     return Patches(np.stack(patches), values[best], places)
 
 
-@dataclass(frozen=True, eq=False)
-class _Use:
+class _Use(NamedTuple):
     """One use of a layer, or of an operation such as ``x + y``: its symbolic inputs and outputs."""
 
-    name: str
     layer: object
+    kind: str
+    shape: tuple[int, ...]
     inputs: list
     outputs: list
-
-    @property
-    def kind(self) -> str:
-        """The name of the layer's class, or of the Keras class whose computation it inherits."""
-        own = type(self.layer)
-        base = next((c for c in own.__mro__ if c.__module__.partition(".")[0] == "keras"), own)
-        return base.__name__ if own.call is base.call else own.__name__
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.outputs[0].shape[1:])
 
 
 def nodes_of(model) -> list:
     """The calls of a Keras model's layers, each after those that it depends on; ``ValueError`` where it has none."""
-    try:
-        ends = [tensor._keras_history for tensor in model.outputs]
-    except (AttributeError, TypeError, ValueError):
+    if not getattr(model, "outputs", None):
         came = type(model).__name__
-        raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built") from None
+        raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built")
     found: dict = {}
 
     def visit(node) -> None:
@@ -382,17 +329,14 @@ def nodes_of(model) -> list:
                 visit(parent)
             found[node] = None
 
-    for end in ends:
-        visit(end.operation._inbound_nodes[end.node_index])
+    for end in model.outputs:
+        visit(end._keras_history.operation._inbound_nodes[end._keras_history.node_index])
     return list(found)
 
 
-def _graph(model, is_whole: bool = False) -> tuple[list[_Use], list]:
-    """The uses of layers in a model with one input, each after those that it depends on, and the outputs' tensors.
-
-    A model inside the model is unfolded, its layers called ``"inner/conv"``, or `is_whole`, of whatever size.
-    """
-    names, uses, stands_for = collections.Counter(), [], {}
+def _graph(model) -> tuple[dict[str, _Use], list]:
+    """By name the uses of layers, each after those that it depends on, models unfolded; and the tensors of the outputs."""
+    uses, stands_for = {}, {}
 
     def resolved(tensors) -> list:
         return [stands_for.get(id(tensor), tensor) for tensor in tensors]
@@ -400,27 +344,21 @@ def _graph(model, is_whole: bool = False) -> tuple[list[_Use], list]:
     def walk(inner, prefix: str) -> None:
         for node in nodes_of(inner):
             layer, inputs = node.operation, resolved(node.input_tensors)
-            if not inputs:  # where the model begins
-                continue
-            if hasattr(layer, "layers") and not is_whole:
+            if hasattr(layer, "layers"):
                 own = _on_inputs(layer, [tensor.shape[1:] for tensor in inputs])
                 stands_for.update(zip(map(id, own.inputs), inputs, strict=True))
                 walk(own, f"{prefix}{layer.name}/")
                 stands_for.update(zip(map(id, node.outputs), resolved(own.outputs), strict=True))
-                continue
-            name = prefix + layer.name
-            names[name] += 1
-            use = _Use(f"{name}#{names[name]}" if names[name] > 1 else name, layer, inputs, node.outputs)
-            if getattr(layer, "data_format", None) == "channels_first":
-                raise ValueError(f"model: got layer {name!r} with 'channels_first', expected 'channels_last'")
-            if not is_whole and None in (*model.inputs[0].shape[1:], *use.shape):
-                shapes = f"an input of shape {model.inputs[0].shape[1:]} and an output of shape {use.shape} at {name!r}"
-                raise ValueError(f"model: got {shapes}, expected fixed sizes: give the Input a shape without None")
-            uses.append(use)
+            elif inputs:  # else the model begins there
+                count = 1 + sum(use.layer is layer for use in uses.values())
+                name = prefix + layer.name + (f"#{count}" if count > 1 else "")
+                shape = tuple(node.outputs[0].shape[1:])
+                uses[name] = _Use(layer, type(layer).__name__, shape, inputs, node.outputs)
 
     walk(model, "")
-    if len(model.inputs) != 1:
-        raise ValueError(f"model: got {len(model.inputs)} inputs, expected one")
+    shapes = [tuple(image.shape[1:]) for image in model.inputs]
+    if len(shapes) != 1 or None in shapes[0]:
+        raise ValueError(f"model: got inputs of shapes {shapes}, expected one input, of a shape without None")
     return uses, resolved(model.outputs)
 
 
@@ -430,23 +368,3 @@ def _on_inputs(model, shapes: Sequence[tuple[int, ...]]):
 
     plain, inputs = keras.Model(model.inputs, model.outputs), [keras.Input(shape) for shape in shapes]
     return keras.models.clone_model(plain, inputs, clone_function=lambda layer: layer)
-
-
-def _checked_images(model, images) -> np.ndarray:
-    _graph(model, is_whole=True)[0]
-    expected = tuple(model.inputs[0].shape[1:])
-    if np.ndim(images) == len(expected) == 3:
-        shape = np.shape(images)
-        raise ValueError(f"images: got one image of shape {shape}, expected a batch (n, h, w, c): pass image[None]")
-    images = check_array("images", images, (len(expected) + 1,))
-    if any(b not in (None, a) for a, b in zip(images.shape[1:], expected, strict=True)):
-        raise ValueError(f"images: got shape {images.shape}, expected (n, {', '.join(map(str, expected))})")
-    return images
-
-
-def _named(argument: str, name: str, rows: Sequence):
-    """The one of these uses or rows with this name."""
-    found = {row.name: row for row in rows}
-    if name not in found:
-        raise ValueError(f"{argument}: got {name!r}, expected one of {', '.join(found)}")
-    return found[name]

@@ -7,7 +7,6 @@ model inside it is called ``"inner/conv"``, a layer's second use ``"conv#2"``.
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +15,7 @@ from .claims import check_array, size_text
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 _WITH_KERNELS = (*_CONVOLUTIONS, "Conv1D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Dense")
-# Layers whose output is the array that came in: always, or unless they train (the beginnings of their names)
-_PASSING_ON = ("Identity", "Flatten", "Reshape")
+# Layers whose output is, unless they train, the array that came in (the beginnings of their names)
 _IN_TRAINING = ("Dropout", "SpatialDropout", "AlphaDropout", "Gaussian", "Rand", "MixUp", "CutMix", "AugMix")
 # Layers and operations each place of whose output depends on that place only
 _IN_PLACE = (
@@ -27,13 +25,10 @@ _IN_PLACE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class LayerSize:
-    """The size of one use of a layer, whose output has this `shape` without the batch.
-
-    `units` are the values it computes, 0 when it only moves or transforms values. `weights` and `biases` are counted
-    at a layer's first use. `connections` are pairs of a unit and an input of it; a bias can count as one more input.
-    """
+class LayerSize(NamedTuple):
+    """One use of a layer, with the `shape` of its output without the batch. `units` are the values that it computes, 0
+    when it only moves or transforms some; `weights` and `biases` are counted at its first use; `connections` are pairs
+    of a unit and an input of it, where a bias can count as one more input."""
 
     name: str
     kind: str
@@ -57,8 +52,8 @@ class Sizes(list):
 
     @property
     def total(self) -> LayerSize:
-        counts = ("units", "weights", "biases", "connections", "connections_with_biases")
-        return LayerSize("total", "", (), **{count: sum(getattr(row, count) for row in self) for count in counts})
+        _, _, _, *columns = zip(*self, strict=True)
+        return LayerSize("total", "", (), *map(sum, columns))
 
     def __repr__(self) -> str:
         lines = [("layer", "kind", "output", "units", "connections", "weights", "biases")]
@@ -78,32 +73,26 @@ def layer_sizes(model) -> Sizes:
     Convolutions are counted by the lectures' formula W·H·K²·I·J, so positions in the padding count too. A layer of
     one's own has connections when it has a method ``connections(shape)``, which gets the shape of its output.
     """
-    rows, seen = Sizes(), set()
-    for name, use in _graph(model)[0].items():
+    rows = Sizes()
+    for name, use in _graph(model).items():
         variables = getattr(use.layer, "weights", [])
-        has_bias = any(variable.name in ("bias", "beta") for variable in variables)
-        new = [] if id(use.layer) in seen else variables
-        seen.add(id(use.layer))
-        biases = sum(math.prod(variable.shape) for variable in new if variable.name in ("bias", "beta"))
-        weights = sum(math.prod(variable.shape) for variable in new) - biases
+        biases = sum(math.prod(variable.shape) for variable in variables if variable.name in ("bias", "beta"))
+        weights = sum(math.prod(variable.shape) for variable in variables) - biases
         connections = _multiply_adds(use)
         if use.kind.startswith("Global"):
             connections = math.prod(use.inputs[0].shape[1:])
         elif hasattr(use.layer, "pool_size"):
             connections = math.prod(use.shape) * math.prod(use.layer.pool_size)
         units = math.prod(use.shape) if connections else 0
-        all_connections = connections + units * has_bias
-        rows.append(LayerSize(name, use.kind, use.shape, units, weights, biases, connections, all_connections))
+        new = (0, 0) if "#" in name else (weights, biases)
+        rows.append(LayerSize(name, use.kind, use.shape, units, *new, connections, connections + units * bool(biases)))
     return rows
 
 
 def multiply_adds(model) -> dict[str, int]:
     """Count the multiplications by weights, each with its addition, of convolutions and Dense layers for one image.
-
-    They are the layer's `connections` in `layer_sizes`, by layer name, in the order of computation. ``ValueError`` is
-    raised for other layers of Keras with kernels, such as LSTM.
-    """
-    return {name: count for name, use in _graph(model)[0].items() if (count := _multiply_adds(use))}
+    They are the layers' `connections` in `layer_sizes`. ``ValueError``: another layer has kernels, such as LSTM."""
+    return {name: count for name, use in _graph(model).items() if (count := _multiply_adds(use))}
 
 
 def _multiply_adds(use: "_Use") -> int:
@@ -111,8 +100,7 @@ def _multiply_adds(use: "_Use") -> int:
         return int(use.layer.connections(use.shape))
     kernels = [weight.shape for weight in getattr(use.layer, "weights", ()) if weight.name.endswith("kernel")]
     if kernels and use.kind not in _WITH_KERNELS:
-        expected = f"{', '.join(_WITH_KERNELS)} or a layer with a method connections(shape)"
-        raise ValueError(f"model: got layer {use.layer.name!r} ({use.kind}), expected {expected}")
+        raise ValueError(f"model: got {use.layer.name!r} ({use.kind}), expected only {', '.join(_WITH_KERNELS)}")
     places = use.inputs[0].shape[1:-1] if use.kind.endswith("Transpose") else use.shape[:-1]
     return math.prod(places) * sum(map(math.prod, kernels))
 
@@ -120,7 +108,7 @@ def _multiply_adds(use: "_Use") -> int:
 def depth(model) -> int:
     """Count the convolutions and Dense layers on the longest path, as names such as VGG-16 and ResNet-50 do."""
     depths: dict[int, int] = {}
-    for use in _graph(model)[0].values():
+    for use in _graph(model).values():
         before = max(depths.get(id(tensor), 0) for tensor in use.inputs)
         depths.update({id(tensor): before + bool(_multiply_adds(use)) for tensor in use.outputs})
     return max(depths.values())
@@ -128,10 +116,7 @@ def depth(model) -> int:
 
 @contextlib.contextmanager
 def shapes_only() -> Iterator[None]:
-    """Build models inside ``with shapes_only():`` whose weights have shapes and no values, and take no memory.
-
-    They can be counted; running one raises ``RuntimeError``. Afterwards Keras's session is cleared.
-    """
+    """Inside ``with shapes_only():`` build models whose weights have no values: to count; running raises an error."""
     import keras
 
     add_weight, is_building = keras.Layer.add_weight, True
@@ -156,31 +141,29 @@ def shapes_only() -> Iterator[None]:
 def activation_memory(model, *, training: bool) -> int:
     """Compute the bytes that the input and the layers' outputs take for one image, at 4 bytes (float32) per value.
 
-    Each layer makes one new array, ReLU too; Flatten, Reshape and Identity pass their input on, and so do, unless in
-    `training`, layers such as Dropout. In `training` all arrays are kept for the backward pass: their sum is returned.
-    Else each is freed after its last use, the outputs never, and the most that is there at once is returned.
+    Each layer makes a new array, ReLU too; only Flatten, Reshape, Identity and, at test time, Dropout pass theirs on.
+    In `training` all arrays add up. Else each is freed after its last use, if any; the most at once is returned.
     """
-    (uses, ends), image = _graph(model), model.inputs[0]
+    uses, image = _graph(model), model.inputs[0]
     arrays = [[math.prod(image.shape[1:]), 0, 0]]  # the number of values, when it is made, when it is last used
     array_of = {id(image): arrays[0]}
+    passing = ("Identity", "Flatten", "Reshape", *(() if training else _IN_TRAINING))
     for now, use in enumerate(uses.values()):
         for tensor in use.inputs:
             array_of[id(tensor)][2] = now
-        passes_on = use.kind in _PASSING_ON or (use.kind.startswith(_IN_TRAINING) and not training)
+        passes_on = use.kind.startswith(passing)
         for tensor in use.outputs:
             if not passes_on:
-                arrays.append([math.prod(tensor.shape[1:]), now, now])
+                arrays.append([math.prod(tensor.shape[1:]), now, len(uses)])
             array_of[id(tensor)] = array_of[id(use.inputs[0])] if passes_on else arrays[-1]
-    for tensor in ends:
-        array_of[id(tensor)][2] = len(uses)
     there = [sum(size for size, made, last in arrays if made <= now <= last) for now in range(len(uses))]
     return 4 * (sum(size for size, _, _ in arrays) if training else max(there))
 
 
 def outputs(model, images) -> np.ndarray:
     """A model's outputs in inference mode, for a batch of images taken 100 at a time."""
-    parts = np.split(images, range(100, len(images), 100))
-    return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
+    batches = np.split(images, range(100, len(images), 100))
+    return np.concatenate([model(batch, training=False) for batch in batches])
 
 
 def accuracy(model, images, labels) -> float:
@@ -207,8 +190,7 @@ def feature_maps(model, images, layers: Sequence[str] | None = None) -> dict[str
     return {name: np.asarray(keras.ops.cast(maps[name], "float32")) for name in kept}
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """The receptive field of a layer's units, in pixels: its `size` ``(height, width)``, the `stride` from one unit's
     field to the next one's, down and across (0 when every unit sees the whole image), and the `start` ``(top, left)``
     of the field of unit (0, 0), negative where it reaches into the padding."""
@@ -226,11 +208,10 @@ class Field:
 def receptive_field(model, layer: str) -> Field:
     """Compute the receptive field of a layer's units from kernel sizes, strides, dilations and padding.
 
-    With several paths from the input it is the smallest box around them all. Units behind Flatten or global pooling
-    see the whole image. The formula is that of Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional
-    Neural Networks", Distill (2019). ``ValueError`` is raised for a path through a layer of unknown geometry.
+    It is a box around all paths, and the whole image behind Flatten or global pooling (Araujo et al., Distill 2019).
+    ``ValueError``: what a layer sees is unknown; one's own can have ``works_place_by_place = True``.
     """
-    uses, image = _graph(model)[0], model.inputs[0]
+    uses, image = _graph(model), model.inputs[0]
     if layer not in uses:
         raise ValueError(f"layer: got {layer!r}, expected one of {', '.join(uses)}")
     whole = Field(image.shape[1:3], (0, 0), (0, 0))
@@ -239,11 +220,9 @@ def receptive_field(model, layer: str) -> Field:
         before = [fields[id(tensor)] for tensor in use.inputs]
         field = whole
         if not (whole in before or use.kind.startswith("Global") or len(use.shape) == 1):
-            if len({field.stride for field in before}) > 1:
-                raise ValueError(f"layer: got one behind {name!r}, whose inputs have fields of different strides")
             axes = []
             for axis, (size, stride, zeros) in enumerate(_window(use)):
-                jump = before[0].stride[axis]
+                jump = max(field.stride[axis] for field in before)
                 start = min(field.start[axis] for field in before)
                 end = max(field.start[axis] + field.size[axis] for field in before)
                 axes.append((end - start + (size - 1) * jump, jump * stride, start - jump * zeros))
@@ -263,8 +242,7 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
     if kind in _IN_PLACE or kind.startswith(_IN_TRAINING) or getattr(layer, "works_place_by_place", False):
         return [(1, 1, 0), (1, 1, 0)]
     if kind not in (*_CONVOLUTIONS, "MaxPooling2D", "AveragePooling2D"):
-        got = f"got one that sees the image through {layer.name!r} ({kind}), whose geometry is unknown"
-        raise ValueError(f"layer: {got}; if it works place by place, set its works_place_by_place = True")
+        raise ValueError(f"layer: got one that sees through {layer.name!r} ({kind}), whose geometry is unknown")
     window = []
     kernel, rates = (layer.kernel_size, layer.dilation_rate) if kind in _CONVOLUTIONS else (layer.pool_size, (1, 1))
     for k, rate, stride, length in zip(kernel, rates, layer.strides, use.inputs[0].shape[1:3], strict=True):
@@ -275,8 +253,7 @@ def _window(use: "_Use") -> list[tuple[int, int, int]]:
     return window
 
 
-@dataclass(frozen=True)
-class Patches:
+class Patches(NamedTuple):
     """What excites a channel most: `patches` ``(count, h, w, c)``, their `values`, largest first, and the `places`
     ``(image, row, column)`` of the units that had them."""
 
@@ -288,8 +265,7 @@ class Patches:
 def top_patches(model, layer: str, images, channel: int, count: int = 9) -> Patches:
     """Find the image patches that excite one channel of a layer's maps most, at most one from each image.
 
-    A patch is the receptive field of the unit with the image's largest value, 0 where it leaves the image. It has the
-    dtype of the images, ``(n, h, w, c)``.
+    A patch is the receptive field of the unit with the image's largest value, 0 outside the image ``(h, w, c)``.
     """
     field = receptive_field(_on_inputs(model, [images.shape[1:]]), layer)
     batches = (images[start : start + 64] for start in range(0, len(images), 64))
@@ -299,10 +275,8 @@ def top_patches(model, layer: str, images, channel: int, count: int = 9) -> Patc
     places = [(int(n), *map(int, np.unravel_index(maps[n].argmax(), maps[n].shape))) for n in best]
     side = max(*field.size, *np.negative(field.start))
     padded = np.pad(images[best], [(0, 0), (side, side), (side, side), (0, 0)])
-    patches = []
-    for image, (_, row, column) in zip(padded, places, strict=True):
-        left, top, right, bottom = (side + edge for edge in field.box(row, column))
-        patches.append(image[top:bottom, left:right])
+    boxes = [np.add(field.box(row, column), side) for _, row, column in places]
+    patches = [image[top:bottom, left:right] for image, (left, top, right, bottom) in zip(padded, boxes, strict=True)]
     return Patches(np.stack(patches), values[best], places)
 
 
@@ -319,8 +293,7 @@ class _Use(NamedTuple):
 def nodes_of(model) -> list:
     """The calls of a Keras model's layers, each after those that it depends on; ``ValueError`` where it has none."""
     if not getattr(model, "outputs", None):
-        came = type(model).__name__
-        raise ValueError(f"model: got {came}, expected a functional model or a Sequential one that is built")
+        raise ValueError(f"model: got {type(model).__name__}, expected a functional model or a built Sequential one")
     found: dict = {}
 
     def visit(node) -> None:
@@ -334,32 +307,29 @@ def nodes_of(model) -> list:
     return list(found)
 
 
-def _graph(model) -> tuple[dict[str, _Use], list]:
-    """By name the uses of layers, each after those that it depends on, models unfolded; and the tensors of the outputs."""
-    uses, stands_for = {}, {}
+def _graph(model) -> dict[str, _Use]:
+    """By name the uses of layers, also of those in models inside the model, each after those that it depends on."""
+    uses = {}
 
-    def resolved(tensors) -> list:
-        return [stands_for.get(id(tensor), tensor) for tensor in tensors]
-
-    def walk(inner, prefix: str) -> None:
+    def walk(inner, prefix: str, inputs: list) -> list:
+        real = dict(zip(map(id, inner.inputs), inputs, strict=True))
         for node in nodes_of(inner):
-            layer, inputs = node.operation, resolved(node.input_tensors)
+            layer, before, after = node.operation, [real[id(tensor)] for tensor in node.input_tensors], node.outputs
             if hasattr(layer, "layers"):
-                own = _on_inputs(layer, [tensor.shape[1:] for tensor in inputs])
-                stands_for.update(zip(map(id, own.inputs), inputs, strict=True))
-                walk(own, f"{prefix}{layer.name}/")
-                stands_for.update(zip(map(id, node.outputs), resolved(own.outputs), strict=True))
-            elif inputs:  # else the model begins there
+                after = walk(_on_inputs(layer, [own.shape[1:] for own in before]), f"{prefix}{layer.name}/", before)
+            elif before:
                 count = 1 + sum(use.layer is layer for use in uses.values())
                 name = prefix + layer.name + (f"#{count}" if count > 1 else "")
-                shape = tuple(node.outputs[0].shape[1:])
-                uses[name] = _Use(layer, type(layer).__name__, shape, inputs, node.outputs)
+                uses[name] = _Use(layer, type(layer).__name__, tuple(after[0].shape[1:]), before, after)
+            for tensor, own in zip(node.outputs, after, strict=True):
+                real.setdefault(id(tensor), own)  # inputs are there already
+        return [real[id(tensor)] for tensor in inner.outputs]
 
-    walk(model, "")
-    shapes = [tuple(image.shape[1:]) for image in model.inputs]
+    shapes = [tuple(node.outputs[0].shape[1:]) for node in nodes_of(model) if not node.input_tensors]
     if len(shapes) != 1 or None in shapes[0]:
         raise ValueError(f"model: got inputs of shapes {shapes}, expected one input, of a shape without None")
-    return uses, resolved(model.outputs)
+    walk(model, "", model.inputs)
+    return uses
 
 
 def _on_inputs(model, shapes: Sequence[tuple[int, ...]]):

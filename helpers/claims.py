@@ -15,8 +15,7 @@ MARGINS = Path(__file__).resolve().parent.parent / "data" / "results" / "claims.
 WIDTH = 85  # columns, up to the mark
 MOST_SHOWN = 40  # values; a longer array is shown by its shape
 
-# What bounds and tolerances have measured so far, for `tests/whole_course.py --margins`
-ledger: list[dict] = []
+ledger: list[dict] = []  # what bounds and tolerances have measured so far, for `tests/whole_course.py --margins`
 
 # Set by `judge_bounds`: by claim and bound what the lesson's own data gives, None while bounds are judged
 _usual: dict[tuple[str, str], float] | None = None
@@ -64,6 +63,8 @@ def claim(what: str, measured, expected, *, source: str | None = None, rtol: flo
     """
     if isinstance(expected, Bound):
         text, mark = _bounded(what, measured, expected)
+    elif np.shape(measured) != np.shape(expected):
+        raise AssertionError(f"{what}: measured {_text(measured)}, expected {_text(expected)}, of another shape")
     elif rtol:
         text, mark = _near(what, measured, expected, rtol)
     else:
@@ -90,8 +91,6 @@ def _bounded(what: str, measured, bound: Bound) -> tuple[str, str]:
 
 def _near(what: str, measured, expected, rtol: float) -> tuple[str, str]:
     values, wanted = _numbers("measured", measured), _numbers("expected", expected)
-    if values.shape != wanted.shape:
-        raise AssertionError(f"{what}: measured {_text(measured)}, expected {_text(expected)}, of another shape")
     apart, largest = np.abs(values - wanted).max(), np.abs(wanted).max()
     holds = bool(apart <= rtol * largest)  # and so not for NaN
     apart = apart / largest if largest else apart
@@ -107,28 +106,21 @@ def _near(what: str, measured, expected, rtol: float) -> tuple[str, str]:
 
 
 def _equal(what: str, measured, expected) -> tuple[str, str]:
-    found, wanted = _array(measured), _array(expected)
+    # As objects where NumPy would turn the 1 of ``[1, "a"]`` into a string
+    found, wanted = (np.asarray(x, object if np.asarray(x).dtype.kind in "US" else None) for x in (measured, expected))
     if not found.size and not wanted.size:
         raise ValueError(f"{what}: got no value at all, expected at least one to compare")
-    problem = f"{what}: measured {_text(measured, exact=True)}, expected {_text(expected, exact=True)}"
-    if found.shape != wanted.shape:
-        raise AssertionError(f"{problem}, of another shape")
     wrong = np.argwhere(found != wanted)
-    if len(wrong) and wanted.ndim:
-        first = tuple(map(int, wrong[0]))
-        values = f"{_text(found[first], exact=True)} instead of {_text(wanted[first], exact=True)}"
-        problem += f"; {len(wrong):,} of {wanted.size:,} values are wrong, first at {list(first)}: {values}"
     if len(wrong):
+        problem = f"{what}: measured {_text(measured, exact=True)}, expected {_text(expected, exact=True)}"
+        if wanted.ndim:
+            first = tuple(map(int, wrong[0]))
+            values = f"{_text(found[first], exact=True)} instead of {_text(wanted[first], exact=True)}"
+            problem += f"; {len(wrong):,} of {wanted.size:,} values are wrong, first at {list(first)}: {values}"
         raise AssertionError(problem)
     text = _text(expected)
     is_long = wanted.ndim and (wanted.size > MOST_SHOWN or len(what) + len(text) + 2 > WIDTH)
     return f"equal, {size_text(wanted.shape)}" if is_long else text, "✓"
-
-
-def _array(value) -> np.ndarray:
-    """An array that keeps what is in a list: NumPy would turn the 1 of ``[1, "a"]`` into a string."""
-    array = np.asarray(value)
-    return np.asarray(value, dtype=object) if array.ndim and array.dtype.kind in "US" else array
 
 
 def _numbers(name: str, value) -> np.ndarray:

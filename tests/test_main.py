@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -52,7 +51,6 @@ def test_python_has_to_be_one_that_the_readme_names():
     [
         ("KERAS_BACKEND", "jax", "KERAS_BACKEND is 'jax', and the course needs 'tensorflow': remove this"),
         ("MPLBACKEND", "Agg", "MPLBACKEND is 'Agg', with which what you draw with plt appears in no notebook: remove"),
-        ("MPLBACKEND", "nonsense", "MPLBACKEND is 'nonsense', with which matplotlib cannot be imported: remove this"),
         ("MPLBACKEND", "inline", ""),
         ("MPLBACKEND", "module://matplotlib_inline.backend_inline", ""),
         ("image_data_format", "channels_first", "keras.json has 'channels_first', with which lessons fail: set"),
@@ -98,7 +96,6 @@ def test_folders_that_cannot_be_written_to_and_missing_weights_are_problems(tmp_
     monkeypatch.setattr(backbone, "WEIGHTS", tmp_path / "backbone.npz")
     for problem, said in zip(doctor.folders(), ("variable HOME", "variable TFDS_DATA_DIR", "checkout"), strict=True):
         assert said in only([problem])
-    assert Path(os.environ["HOME"]).is_dir(), "for the checks that follow"
 
 
 @pytest.mark.parametrize(
@@ -108,8 +105,6 @@ def test_folders_that_cannot_be_written_to_and_missing_weights_are_problems(tmp_
         ("solutions/keras.py", "", "Notebooks import {file} in place of the real keras: rename"),
         ("my_own_module.py", "", ""),
         ("no.module.py", "", ""),
-        ("solutions/cut.ipynb", '{"cells": [', "{file} is no notebook any more: run 'git checkout -- cut.ipynb' in "),
-        ("whole.ipynb", '{"cells": []}', ""),
         ("kernels/python3/kernel.json", '{"argv": ["python3"]}', ""),
         ("kernels/python3/kernel.json", '{"argv": ["/a/python"]}', "Notebooks run on another Python, /a/python: run"),
     ],

@@ -60,6 +60,8 @@ def quiet_import():
             config.list_physical_devices()  # the first look for a GPU logs too: let it happen here
             # Recent GPUs would round to 10 bits inside convolutions, where the claims compare to 1e-5.
             config.experimental.enable_tensor_float_32_execution(False)
+        if "keras" in sys.modules:
+            sys.modules["keras"].config.set_image_data_format("channels_last")  # whatever keras.json says
     except ImportError as error:
         wrong = f"A package that the course needs cannot be imported ({error})"
         remedy = "run 'pip install -r requirements.txt' in the course's folder, then restart the kernel"

@@ -39,9 +39,6 @@ def settings(python: str = "{}.{}".format(*sys.version_info)) -> Iterator[str]:
     if python not in PYTHONS:
         yield f"Python {python} is none of {', '.join(PYTHONS)}: make a virtual environment with one of these"
     yield backend_problem()
-    file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
-    if file.is_file() and "channels_first" in file.read_text(encoding="utf-8"):
-        yield f"{file} has 'channels_first', with which lessons fail: set image_data_format to 'channels_last' there"
     backend = os.environ.get("MPLBACKEND", "")
     if backend.lower() not in ("", "inline", "ipympl", "widget") and not backend.startswith("module://"):
         yield f"MPLBACKEND is {backend!r}, with which what you draw with plt appears in no notebook: {REMOVE_VARIABLE}"

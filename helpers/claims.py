@@ -70,7 +70,11 @@ def claim(what: str, measured, expected, *, source: str | None = None, rtol: flo
     else:
         text, mark = _equal(what, measured, expected)
     reference = f"  [{source}]" if source else ""
-    print(f"{what}{' ' * max(2, WIDTH - len(what) - len(text))}{text}  {mark}{reference}")
+    line = f"{what}{' ' * max(2, WIDTH - len(what) - len(text))}{text}  {mark}{reference}"
+    try:
+        print(line)
+    except UnicodeEncodeError:  # a terminal that knows few letters
+        print(line.encode("ascii", "namereplace").decode("ascii"))
 
 
 def _bounded(what: str, measured, bound: Bound) -> tuple[str, str]:
@@ -111,8 +115,10 @@ def _equal(what: str, measured, expected) -> tuple[str, str]:
     if not found.size and not wanted.size:
         raise ValueError(f"{what}: got no value at all, expected at least one to compare")
     wrong = np.argwhere(found != wanted)
+    problem = f"{what}: measured {_text(measured, exact=True)}, expected {_text(expected, exact=True)}"
+    if (found.dtype.kind == "b") != (wanted.dtype.kind == "b"):
+        raise AssertionError(f"{problem}: one is True or False, the other is not")
     if len(wrong):
-        problem = f"{what}: measured {_text(measured, exact=True)}, expected {_text(expected, exact=True)}"
         if wanted.ndim:
             first = tuple(map(int, wrong[0]))
             values = f"{_text(found[first], exact=True)} instead of {_text(wanted[first], exact=True)}"

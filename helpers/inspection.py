@@ -15,6 +15,8 @@ from .claims import check_array, size_text
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 _WITH_KERNELS = (*_CONVOLUTIONS, "Conv1D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "Dense")
+# Layers whose weights scale and shift single values: not counted as multiplications by weights
+_SCALING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "Normalization", "PReLU", "LayerScale")
 # Layers whose output is, unless they train, the array that came in (the beginnings of their names)
 _IN_TRAINING = ("Dropout", "SpatialDropout", "AlphaDropout", "Gaussian", "Rand", "MixUp", "CutMix", "AugMix")
 # Layers and operations each place of whose output depends on that place only
@@ -74,7 +76,7 @@ def layer_sizes(model) -> Sizes:
     one's own has connections when it has a method ``connections(shape)``, which gets the shape of its output.
     """
     rows = Sizes()
-    for name, use in _graph(model).items():
+    for name, use in _graph(model)[0].items():
         variables = getattr(use.layer, "weights", [])
         biases = sum(math.prod(variable.shape) for variable in variables if variable.name in ("bias", "beta"))
         weights = sum(math.prod(variable.shape) for variable in variables) - biases
@@ -91,16 +93,17 @@ def layer_sizes(model) -> Sizes:
 
 def multiply_adds(model) -> dict[str, int]:
     """Count the multiplications by weights, each with its addition, of convolutions and Dense layers for one image.
-    They are the layers' `connections` in `layer_sizes`. ``ValueError``: another layer has kernels, such as LSTM."""
-    return {name: count for name, use in _graph(model).items() if (count := _multiply_adds(use))}
+    They are the layers' `connections` in `layer_sizes`. ``ValueError``: another layer has weights, such as LSTM."""
+    return {name: count for name, use in _graph(model)[0].items() if (count := _multiply_adds(use))}
 
 
 def _multiply_adds(use: "_Use") -> int:
     if hasattr(use.layer, "connections"):
         return int(use.layer.connections(use.shape))
+    if getattr(use.layer, "weights", ()) and use.kind not in (*_WITH_KERNELS, *_SCALING):
+        got = f"got layer {use.layer.name!r} ({use.kind}) with weights whose connections are unknown"
+        raise ValueError(f"model: {got}, expected Keras's usual ones, or a layer with a method connections(shape)")
     kernels = [weight.shape for weight in getattr(use.layer, "weights", ()) if weight.name.endswith("kernel")]
-    if kernels and use.kind not in _WITH_KERNELS:
-        raise ValueError(f"model: got {use.layer.name!r} ({use.kind}), expected only {', '.join(_WITH_KERNELS)}")
     places = use.inputs[0].shape[1:-1] if use.kind.endswith("Transpose") else use.shape[:-1]
     return math.prod(places) * sum(map(math.prod, kernels))
 
@@ -108,7 +111,7 @@ def _multiply_adds(use: "_Use") -> int:
 def depth(model) -> int:
     """Count the convolutions and Dense layers on the longest path, as names such as VGG-16 and ResNet-50 do."""
     depths: dict[int, int] = {}
-    for use in _graph(model).values():
+    for use in _graph(model)[0].values():
         before = max(depths.get(id(tensor), 0) for tensor in use.inputs)
         depths.update({id(tensor): before + bool(_multiply_adds(use)) for tensor in use.outputs})
     return max(depths.values())
@@ -142,27 +145,31 @@ def activation_memory(model, *, training: bool) -> int:
     """Compute the bytes that the input and the layers' outputs take for one image, at 4 bytes (float32) per value.
 
     Each layer makes a new array, ReLU too; only Flatten, Reshape, Identity and, at test time, Dropout pass theirs on.
-    In `training` all arrays add up. Else each is freed after its last use, if any; the most at once is returned.
+    In `training` all arrays add up. Else each but the model's outputs is freed after its last use, if any; the most at
+    once is returned.
     """
-    uses, image = _graph(model), model.inputs[0]
+    (uses, ends), image = _graph(model), model.inputs[0]
     arrays = [[math.prod(image.shape[1:]), 0, 0]]  # the number of values, when it is made, when it is last used
     array_of = {id(image): arrays[0]}
     passing = ("Identity", "Flatten", "Reshape", *(() if training else _IN_TRAINING))
     for now, use in enumerate(uses.values()):
         for tensor in use.inputs:
             array_of[id(tensor)][2] = now
-        passes_on = use.kind.startswith(passing)
+        passes_on = use.kind.startswith(passing) and math.prod(use.shape) == math.prod(use.inputs[0].shape[1:])
         for tensor in use.outputs:
             if not passes_on:
                 arrays.append([math.prod(tensor.shape[1:]), now, len(uses)])
             array_of[id(tensor)] = array_of[id(use.inputs[0])] if passes_on else arrays[-1]
+    for tensor in ends:
+        array_of[id(tensor)][2] = len(uses)
     there = [sum(size for size, made, last in arrays if made <= now <= last) for now in range(len(uses))]
     return 4 * (sum(size for size, _, _ in arrays) if training else max(there))
 
 
 def outputs(model, images) -> np.ndarray:
-    """A model's outputs in inference mode, for a batch of images taken 100 at a time."""
-    batches = np.split(images, range(100, len(images), 100))
+    """A model's outputs in inference mode, for images of which at most 100, and a million pixels, go in at a time."""
+    count = min(100, max(1, 2**20 // math.prod(images.shape[1:3])))
+    batches = np.split(images, range(count, len(images), count))
     return np.concatenate([model(batch, training=False) for batch in batches])
 
 
@@ -211,7 +218,7 @@ def receptive_field(model, layer: str) -> Field:
     It is a box around all paths, and the whole image behind Flatten or global pooling (Araujo et al., Distill 2019).
     ``ValueError``: what a layer sees is unknown; one's own can have ``works_place_by_place = True``.
     """
-    uses, image = _graph(model), model.inputs[0]
+    uses, image = _graph(model)[0], model.inputs[0]
     if layer not in uses:
         raise ValueError(f"layer: got {layer!r}, expected one of {', '.join(uses)}")
     whole = Field(image.shape[1:3], (0, 0), (0, 0))
@@ -219,6 +226,8 @@ def receptive_field(model, layer: str) -> Field:
     for name, use in uses.items():
         before = [fields[id(tensor)] for tensor in use.inputs]
         field = whole
+        if whole not in before and len({field.stride for field in before}) > 1:
+            raise ValueError(f"layer: got one behind {name!r}, whose inputs have fields of different strides")
         if not (whole in before or use.kind.startswith("Global") or len(use.shape) == 1):
             axes = []
             for axis, (size, stride, zeros) in enumerate(_window(use)):
@@ -307,13 +316,17 @@ def nodes_of(model) -> list:
     return list(found)
 
 
-def _graph(model) -> dict[str, _Use]:
-    """By name the uses of layers, also of those in models inside the model, each after those that it depends on."""
+def _graph(model) -> tuple[dict[str, _Use], list]:
+    """By name the uses of layers, also of those in models inside the model, each after those that it depends on; and
+    the outputs' tensors."""
     uses = {}
 
     def walk(inner, prefix: str, inputs: list) -> list:
         real = dict(zip(map(id, inner.inputs), inputs, strict=True))
         for node in nodes_of(inner):
+            if getattr(node.operation, "data_format", None) == "channels_first":
+                name = node.operation.name
+                raise ValueError(f"model: got layer {name!r} with 'channels_first', expected 'channels_last'")
             layer, before, after = node.operation, [real[id(tensor)] for tensor in node.input_tensors], node.outputs
             if hasattr(layer, "layers"):
                 after = walk(_on_inputs(layer, [own.shape[1:] for own in before]), f"{prefix}{layer.name}/", before)
@@ -328,8 +341,7 @@ def _graph(model) -> dict[str, _Use]:
     shapes = [tuple(node.outputs[0].shape[1:]) for node in nodes_of(model) if not node.input_tensors]
     if len(shapes) != 1 or None in shapes[0]:
         raise ValueError(f"model: got inputs of shapes {shapes}, expected one input, of a shape without None")
-    walk(model, "", model.inputs)
-    return uses
+    return uses, walk(model, "", model.inputs)
 
 
 def _on_inputs(model, shapes: Sequence[tuple[int, ...]]):

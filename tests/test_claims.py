@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from contextlib import nullcontext, redirect_stdout
 
 import numpy as np
@@ -48,6 +49,7 @@ def shown(measured, expected, what: str = "what", **options) -> str:
     [
         (1_000_000, 2_000_000, "measured 1,000,000, expected 2,000,000"),
         (0.1 + 0.2, 0.3, "measured 0.30000000000000004, expected 0.3"),
+        (1.0, True, "measured 1.0, expected True: one is True or False, the other is not"),
         (NAN, 1.0, "measured nan, expected 1.0"),
         ([1.0, NAN], [1.0, 1.0], "1 of 2 values are wrong, first at [1]: nan instead of 1.0"),
         ([[0, 1, 2], [40, 4, 5]], MATRIX, "expected [[0, 1, 2], [3, 4, 5]]; 1 of 6 values are wrong, first at [1, 0]"),
@@ -182,6 +184,17 @@ def test_marks_stand_below_each_other(what, measured, expected, rtol, capsys):
     value = line.removeprefix(what)
     assert source == "[LeCun 1998]\n"
     assert value.startswith("  ") and len(line) == max(85, len(what) + 2 + len(value.strip()))
+
+
+def test_a_terminal_that_knows_few_letters_shows_their_names(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    claim("what", 0.975, at_least(0.83))
+    terminal.flush()
+    assert (
+        terminal.buffer.getvalue().split(maxsplit=1)[1]
+        == rb"0.975 (\N{GREATER-THAN OR EQUAL TO} 0.83)  \N{CHECK MARK}" + b"\n"
+    )
 
 
 @pytest.mark.parametrize(

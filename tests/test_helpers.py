@@ -72,6 +72,12 @@ def test_quiet_import_says_what_to_do(backend, said):
     assert errors.count("Traceback") == 1, "the original error is in the sentence already"
 
 
+def test_another_order_of_channels_in_keras_json_does_no_harm(tmp_path):
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}', encoding="utf-8")
+    code = "import helpers\nwith helpers.quiet_import():\n    import keras\nprint(keras.config.image_data_format())"
+    assert python(code, KERAS_HOME=str(tmp_path)) == ("channels_last\n", "")
+
+
 @pytest.mark.parametrize("folder", [".", "notebooks", "notebooks/solutions"])
 @pytest.mark.parametrize("stub", ["", *HOSTED.values()], ids=["local", *HOSTED])
 def test_the_setup_cell_finds_the_copy_that_it_is_in(tmp_path, folder, stub):

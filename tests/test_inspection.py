@@ -277,6 +277,11 @@ def two_branches(x):
     return layers.Concatenate()([pooled, layers.Conv2D(8, 2, strides=2)(x)])
 
 
+def early_output(x):
+    early = layers.Conv2D(10, 1)(x)
+    return [early, layers.Conv2D(8, 1)(layers.Conv2D(1, 1)(early))]
+
+
 @pytest.mark.parametrize(
     "make, training, test",
     [
@@ -286,6 +291,7 @@ def two_branches(x):
         (lambda: joined(flattened_and_kept), 32 + 50 + 32 + 32, 32 + 50 + 32),
         (lambda: joined(lambda x: keras.ops.reshape(layers.Identity()(layers.Flatten()(x)), (-1, 8, 4))), 32, 32),
         (lambda: joined(two_branches), 32 + 128 + 32 + 32 + 64, 32 + 128 + 32),
+        (lambda: joined(early_output), 32 + 160 + 16 + 128, 160 + 16 + 128),
     ],
 )
 def test_activation_memory_by_hand(make, training, test):
@@ -488,6 +494,13 @@ IMAGES = normal(5, 32, 32, 1)
 ONE_IMAGE = "images: got a 3-D array of shape (32, 32, 1), expected 4-D"
 NAMES = "expected one of C1, S2, C3, S4, flat, F5, F6, output"
 OPEN = stack((None, None, 1), layers.Conv2D(1, 3, name="conv"))
+FIRST = stack((3, 32, 32), layers.Conv2D(8, 3, data_format="channels_first", name="conv"))
+UNCOUNTED = "with weights whose connections are unknown, expected"
+
+
+def two_strides():
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, layers.Add(name="sum")([layers.Conv2D(1, 3)(inputs), layers.Conv2D(1, 3, 6)(inputs)]))
 
 
 @pytest.mark.parametrize(
@@ -498,13 +511,19 @@ OPEN = stack((None, None, 1), layers.Conv2D(1, 3, name="conv"))
         ("model: got Model, expected a functional", "feature_maps", keras.Model(), (IMAGES,)),
         ("model: got inputs of shapes [(None, None, 1)], expected one", "multiply_adds", OPEN, ()),
         *(
-            ("model: got 'own' (LSTM), expected only Conv2D", function, stack((4, 2), layers.LSTM(2, name="own")), ())
+            ("model: got layer 'conv' with 'channels_first', expected", function, FIRST, arguments)
+            for function, arguments in [("multiply_adds", ()), ("receptive_field", ("conv",))]
+        ),
+        *(
+            (f"model: got layer 'own' ({type(own).__name__}) {UNCOUNTED}", function, stack((4, 2), own), ())
             for function in ("layer_sizes", "multiply_adds", "depth")
+            for own in (layers.LSTM(2, name="own"), Shift(name="own"))
         ),
         (f"layer: got 'C2', {NAMES}", "receptive_field", lenet(), ("C2",)),
         (f"layers: got 'C2', {NAMES.replace('one', 'some')}", "feature_maps", lenet(), (IMAGES, ["C1", "C2"])),
         (ONE_IMAGE, "feature_maps", lenet(), (IMAGES[0],)),
         ("images: got an array with NaN", "feature_maps", lenet(), (IMAGES * np.nan,)),
+        ("layer: got one behind 'sum', whose inputs", "receptive_field", two_strides(), ("sum",)),
     ],
 )
 def test_bad_arguments_are_named(message, function, model, arguments):
@@ -538,3 +557,11 @@ def test_models_without_values_take_no_memory_then_or_later():
         raise KeyError
     assert stack((8,), layers.Dense(8))(np.ones((1, 8))).shape == (1, 8)
     assert inspection.multiply_adds(model) == {"dense": 10**12}
+
+
+def test_outputs_takes_few_large_images_at_a_time():
+    for side, most in ((32, 100), (512, 4), (2048, 1)):
+        taken = []
+        model = lambda images, training: taken.append(len(images)) or images[:, 0, 0]  # noqa: B023, E731
+        inspection.outputs(model, np.zeros((6, side, side, 1), np.uint8))
+        assert max(taken) == min(6, most) and sum(taken) == 6

@@ -53,7 +53,6 @@ def test_python_has_to_be_one_that_the_readme_names():
         ("MPLBACKEND", "Agg", "MPLBACKEND is 'Agg', with which what you draw with plt appears in no notebook: remove"),
         ("MPLBACKEND", "inline", ""),
         ("MPLBACKEND", "module://matplotlib_inline.backend_inline", ""),
-        ("image_data_format", "channels_first", "keras.json has 'channels_first', with which lessons fail: set"),
         ("image_data_format", "channels_last", ""),
     ],
 )

@@ -553,7 +553,7 @@ def _box_text(layer) -> str:
 
 def _diagram(title, words, centres, sizes, texts, below, ways, is_above: bool = False) -> Figure:
     """Draw boxes, in inches, with texts inside or above and others below, and an arrow along each way."""
-    (left, low), (right, high) = (centres - sizes / 2).min(axis=0) - 0.4, (centres + sizes / 2).max(axis=0) + 0.6
+    (left, low), (right, high) = (centres - sizes / 2).min(0) - 0.4, np.add((centres + sizes / 2).max(0), (0.4, 0.6))
     figure = Figure(right - left, high - low, "none")
     ax = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(low, high))
     ax.axis("off")
@@ -561,9 +561,9 @@ def _diagram(title, words, centres, sizes, texts, below, ways, is_above: bool = 
     for index, ((x, y), size, text, note) in enumerate(zip(centres, sizes, texts, below, strict=True)):
         plain = PALETTE[0] if is_above and index else "#DDDDDD"
         colour = next((colour for word, colour in LAYER_COLOURS.items() if word in text), plain)
-        bottom, top = y - size[1] / 2, y + size[1] / 2
+        bottom = y - size[1] / 2
         ax.add_patch(Rectangle((x - size[0] / 2, bottom), *size, facecolor=colour, edgecolor="#333333", linewidth=0.8))
-        height, align = (top + 0.04, "bottom") if is_above else (y, "center")
+        height, align = (y + size[1] / 2 + 0.04, "bottom") if is_above else (y, "center")
         ink = "black" if is_above else _ink(np.array(to_rgb(colour))).item()
         ax.text(x, height, text, ha="center", va=align, fontsize=FONT, color=ink)
         ax.text(x, bottom - 0.04, note, ha="center", va="top", fontsize=FONT, color="#555555")

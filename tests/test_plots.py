@@ -679,7 +679,7 @@ def refused(message: str, function, *arguments, **named):
     [
         refused("images: got none", plots.show_images, []),
         refused("images: got shape (3, 4, 3), expected a list or a batch", plots.show_images, COLOUR),
-        refused("images[0]: got RGB values 0 to 2, ", plots.show_images, [2.0 * (COLOUR > 100)]),
+        refused("images: got RGB values 0 to 2, ", plots.show_images, [2.0 * (COLOUR > 100)]),
         refused("row_titles: got 1, expected 2", plots.show_images, normal(4, 8, 8), columns=3, row_titles=["a"]),
         refused("kernel: got an array with NaN", plots.show_convolution, RAMP, NAN, RAMP),
         refused("images: got RGB values 2 to 2, expected uint8", plots.overlay, 2 * np.ones((1, 3, 3, 1)), FLAT[None]),

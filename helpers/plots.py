@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib
+import matplotlib.axes
 import matplotlib.figure
+import matplotlib.style
 import numpy as np
 from IPython.display import display
 from matplotlib.cm import ScalarMappable
@@ -47,11 +49,27 @@ NAMES = {
 }  # fmt: skip
 
 
+# Whatever style the user has set, and texts as they are written: a class may be called "$x$"
+_own_style = matplotlib.style.context(
+    ["default", {"text.parse_math": False, "axes.prop_cycle": matplotlib.cycler(color=PALETTE)}]
+)
+
+
+def _styled(cls: type, *names: str) -> dict:
+    """These methods of matplotlib's, in the course's style for what a cell adds, too."""
+    return {name: _own_style(getattr(cls, name)) for name in names}
+
+
+Axes = type("Axes", (matplotlib.axes.Axes,), _styled(matplotlib.axes.Axes, "text", "annotate", "set_title", "legend"))
+
+
 class Figure(matplotlib.figure.Figure):
     """A matplotlib figure that shows itself, whatever backend and style are set, with what it shows in words."""
 
     words = ""  # what other figures show is read off them
+    locals().update(_styled(matplotlib.figure.Figure, "text", "suptitle", "legend", "draw", "savefig"))
 
+    @_own_style
     def __init__(self, width: float, height: float, layout: str = "constrained"):
         super().__init__(figsize=(width, height), dpi=DPI, layout=layout)
 
@@ -72,6 +90,7 @@ class Figure(matplotlib.figure.Figure):
         display(bundle, metadata={"image/png": {"alt": self.alt, "width": width, "height": height}}, raw=True)
 
 
+@_own_style
 def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3.6), **labels):
     """Make a figure to draw on with matplotlib, in the course's colours, `size` inches wide and high.
 
@@ -79,9 +98,8 @@ def axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3
     `labels` are what ``Axes.set`` takes, for all Axes: ``xlabel``, ``ylabel``, ``title``, ``xscale``, …
     """
     figure = Figure(*size)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": Axes})
     for ax in grid.ravel():
-        ax.set_prop_cycle(color=PALETTE)
         ax.set(**labels)
         ax.grid(alpha=0.3)
         ax.set_axisbelow(True)
@@ -168,6 +186,7 @@ def _points(cloud) -> str:
     return _labelled(cloud, f"{len(places):,} points, x {_range(places[:, 0])}, y {_range(places[:, 1])}")
 
 
+@_own_style
 def show_images(
     images, *, titles=None, columns: int | None = None, row_titles=None, boxes=None, true_boxes=None
 ) -> Figure:
@@ -254,6 +273,8 @@ def paint(images, masks) -> np.ndarray:
     `images` are as those of `overlay`, `masks` ``(n, h, w)``, whole numbers from 0 to 14. Returned is RGB, as there.
     """
     masks = check_array("masks", masks, (3,)).astype(int)
+    if masks.min() < 0 or masks.max() >= len(CLASS_COLOURS):
+        raise ValueError(f"masks: got numbers {_range(masks)}, expected classes from 0 to {len(CLASS_COLOURS) - 1}")
     return _tinted(images, CLASS_COLOURS[masks], 0.7 * (masks > 0))
 
 
@@ -264,6 +285,7 @@ def _tinted(images, colours: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     return np.clip((1 - opacity[..., None]) * grey[..., None] + opacity[..., None] * colours, 0, 1)
 
 
+@_own_style
 def show_pixels(images, *, titles=None, highlight: tuple[int, int, int, int] | None = None) -> Figure:
     """Draw a small image, or several side by side on one scale of colours, with the numbers written in.
 
@@ -276,6 +298,7 @@ def show_pixels(images, *, titles=None, highlight: tuple[int, int, int, int] | N
     return _panels(arrays, [scale] * len(arrays), names, [highlight, *[None] * (len(arrays) - 1)])
 
 
+@_own_style
 def show_convolution(x, kernel, y, *, at: tuple[int, int] = (0, 0)) -> Figure:
     """Draw input, kernel and output side by side; small ones with their numbers.
 
@@ -327,13 +350,17 @@ def _draw_table(ax, colours: np.ndarray, texts: Sequence[Sequence[str]], cell: f
     ax.tick_params(which="both", length=0)
 
 
+@_own_style
 def plot_filters(kernel, *, titles=None) -> Figure:
     """Draw the filters of a convolution, white at zero, all on one scale.
 
     `kernel` is ``(h, w, out)`` for one input channel, Keras's ``(h, w, in, out)``, or a built Keras layer. With several
     input channels, up to 32, each has a row and each filter a column. There is a title for each picture.
     """
-    kernel = kernel.get_weights()[0] if hasattr(kernel, "get_weights") else kernel
+    if hasattr(kernel, "get_weights"):
+        if not kernel.weights:
+            raise ValueError(f"kernel: got layer {kernel.name!r} without weights, expected a built convolution")
+        kernel = kernel.get_weights()[0]
     array = check_array("kernel", kernel, (3, 4))
     height, width, filters = *array.shape[:2], array.shape[-1]
     maps = np.moveaxis(array.reshape(height, width, -1), -1, 0)
@@ -352,6 +379,7 @@ def plot_filters(kernel, *, titles=None) -> Figure:
     return figure
 
 
+@_own_style
 def plot_feature_maps(maps, *, titles=None) -> Figure:
     """Draw the feature maps of one image on one scale; those that are all 0 are marked.
 
@@ -372,6 +400,7 @@ def plot_feature_maps(maps, *, titles=None) -> Figure:
     return figure
 
 
+@_own_style
 def plot_lines(
     x, lines: Mapping, *, x_label: str, y_label: str, title: str | None = None, log: str = "", markers: bool = True
 ) -> Figure:
@@ -390,6 +419,7 @@ def plot_lines(
     return figure
 
 
+@_own_style
 def plot_bars(values: Mapping[str, float], *, x_label: str, log: bool = False, errors: Mapping | None = None) -> Figure:
     """Draw labelled horizontal bars, first on top, each with its number; points where the axis is logarithmic.
 
@@ -413,24 +443,26 @@ def plot_bars(values: Mapping[str, float], *, x_label: str, log: bool = False, e
     return figure
 
 
+@_own_style
 def plot_history(history) -> Figure:
     """Draw the loss and the first metric over the epochs, and mark the epoch of the lowest validation loss.
 
-    `history` is what ``fit`` returns, or its ``.history``: values by name, one for each epoch.
+    `history` is what ``fit`` returns, or its ``.history``: values by name, one for each epoch, or validation.
     """
-    record = getattr(history, "history", history)
+    record = {name: values for name, values in getattr(history, "history", history).items() if np.ndim(values) == 1}
     metrics = [name for name in record if not name.startswith("val_") and not name.endswith(("loss", "_rate", "lr"))]
     shown, epochs = ["loss", *metrics[:1]], np.arange(len(record["loss"])) + 1
     figure, grid = axes(1, len(shown), size=(WIDTH if len(shown) > 1 else WIDTH * 0.6, 3.4), xlabel="epoch")
     marker = "o" if len(epochs) <= 30 else None  # few epochs: a point without neighbours makes no line
     watched = np.asarray(record.get("val_loss", [np.nan]), float)
-    best = None if np.isnan(watched).all() else np.nanargmin(watched) + 1
+    every = len(epochs) // len(watched)  # `validation_freq`
+    best = None if np.isnan(watched).all() else every * (np.nanargmin(watched) + 1)
     if best:
-        figure.suptitle(f"best epoch {best}, validation loss {number_text(watched[best - 1])}", fontsize=11)
+        figure.suptitle(f"best epoch {best}, validation loss {number_text(np.nanmin(watched))}", fontsize=11)
     for ax, name in zip(np.ravel(grid), shown, strict=True):
-        for label, key in (("training", name), ("validation", f"val_{name}")):
+        for label, key, step in (("training", name, 1), ("validation", f"val_{name}", every)):
             if key in record:
-                ax.plot(epochs, record[key], marker=marker, markersize=4, label=label)
+                ax.plot(epochs[step - 1 :: step], record[key], marker=marker, markersize=4, label=label)
         if best:
             ax.axvline(best, color="#555555", linestyle="--", linewidth=1.2, zorder=0, label="best epoch")
         ax.set(ylabel="accuracy" if "acc" in name else name.replace("_", " "), xlim=(0.5, len(epochs) + 0.5))
@@ -439,6 +471,7 @@ def plot_history(history) -> Figure:
     return figure
 
 
+@_own_style
 def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     """Draw which class was called what: each count in its cell, the errors coloured by their share of the row.
 
@@ -471,6 +504,7 @@ def plot_confusion(matrix, class_names: Sequence[str]) -> Figure:
     return figure
 
 
+@_own_style
 def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str = "") -> Figure:
     """Draw a network as a row of boxes, one for each layer's output, on one scale for all networks.
 
@@ -491,6 +525,7 @@ def plot_network(layers: Sequence[tuple[str, Sequence[int]]], title: str = "") -
     return _diagram(title, words, centres, sizes, labels, shapes, ways, is_above=True)
 
 
+@_own_style
 def plot_graph(model, title: str = "") -> Figure:
     """Draw the layers of a small Keras model as boxes in columns, with an arrow for each connection.
 

@@ -308,7 +308,7 @@ WRONG = [
     ("training_pipeline", "The images are float32 from 0 to 255", pipeline(scale=1.0)),
     ("training_pipeline", "The labels are changed, or belong to other images", pipeline(labels=lambda y: y[::-1])),
     ("factorised_inception", "Each branch is right, but they come in the order 2, 1", inception(order=(1, 0, 2, 3))),
-    ("factorised_inception", "In branch 3 the second 3×3 convolution has a kernel of 5×5", inception(last=5)),
+    ("factorised_inception", "In branch 3 the second 3×3 convolution has a kernel of shape (5, 5", inception(last=5)),
     ("factorised_inception", "In branch 2 the 3×3 convolution has", inception(threes_more=20)),
     ("factorised_inception", "The ReLU is missing after every", inception(activation=None)),
     ("factorised_inception", "In branch 4 the average is taken",

@@ -46,8 +46,9 @@ class Exercise:
     """An exercise, which registers itself under its name.
 
     `mistakes` are by diagnosis functions like `right`, or what to change of its own keywords. `also` are further
-    arguments, each after what a wrong result for them says; they are asked once the drawn ones are right. A `judge`,
-    which raises `Mistake`, stands for all that.
+    arguments, each after what a wrong result for them says; they are asked once the drawn ones are right. `through`
+    makes of an answer what is compared: a function that builds arguments, say, and reads off how the answer left them.
+    A `judge`, which raises `Mistake`, stands for all that.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Exercise:
     draw: Callable[[np.random.Generator], Mapping] | None = None
     mistakes: Mapping[str, Callable | Mapping] = field(default_factory=dict)
     also: Sequence[tuple[str, Mapping]] = ()
+    through: Callable[[Callable], Callable] = lambda answer: answer
     judge: Callable[[object], None] | None = None
     seconds: int = 10  # after which an answer is interrupted
 
@@ -68,20 +70,22 @@ class Exercise:
     def judge_drawn(self, answer) -> None:
         rng = np.random.default_rng()
         cases = [self.draw(rng) for _ in range(CASES)]
+        answer = self.through(answer) if callable(answer) else answer
         results = [call(answer, case) for case in cases]
-        expected = [self.right(**copy.deepcopy(dict(case))) for case in cases]
+        expected = self._made(self.right, cases)
         if not _all_same(results, expected):
             made = {text: self._made(mistake, cases) for text, mistake in self.mistakes.items()}
             text = next((text for text, wrong in made.items() if _all_same(results, wrong)), None)
             raise Mistake(text or _by_value(results, expected, made) or _first_difference(results, expected, cases))
         for text, case in self.also:
-            result, right = call(answer, case, f"{text} "), self.right(**copy.deepcopy(dict(case)))
+            result, [right] = call(answer, case, f"{text} "), self._made(self.right, [case])
             if not same(result, right):
                 raise Mistake(f"{text} {_difference(result, right, case)}")
 
-    def _made(self, mistake: Callable, cases: Sequence[Mapping]) -> list:
+    def _made(self, own: Callable, cases: Sequence[Mapping]) -> list:
+        own = self.through(own)
         with np.errstate(all="ignore"):
-            return [mistake(**copy.deepcopy(dict(case))) for case in cases]
+            return [own(**copy.deepcopy(dict(case))) for case in cases]
 
 
 def check(exercise: str, answer) -> Verdict:

@@ -172,8 +172,8 @@ def unfreeze_from(base, name):
 
 def unfreeze_by_name(base, name):
     count = unfreeze_from(base, name)
-    for layer in base.layers:
-        layer.trainable = layer.trainable or (hasattr(layer, "gamma") and "norm" not in layer.name)
+    for layer in base.layers[base.layers.index(base.get_layer(name)) :]:
+        layer.trainable = "norm" not in layer.name
     return count
 
 

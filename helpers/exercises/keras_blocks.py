@@ -11,8 +11,6 @@ import numpy as np
 
 from .engine import Mistake, describe, plain, refuse_other_names
 
-NORMALISATION = {"gamma", "beta", "moving_mean", "moving_variance"}
-
 
 def model_of(answer, case: Mapping, added: str, joined: str = ""):
     """The model from the tensors in `case` to what the answer makes of them.
@@ -59,7 +57,7 @@ def parts_of(model) -> tuple[list[dict], list[dict], list[str]]:
         # A kernel with two axes is that of a dense layer, which on a map is a 1×1 convolution
         if "kernel" in layer and len(layer["kernel"].shape) in (2, 4):
             convolutions.append(layer)
-        elif layer.keys() <= NORMALISATION:
+        elif layer.keys() <= {"gamma", "beta", "moving_mean", "moving_variance"}:
             normalisations.append(layer)
         else:
             others += layer

@@ -136,9 +136,7 @@ Exercise(
         "These weights are a row of the kernel: take a column.": lambda kernel, **c: cam(kernel=kernel.T, **c),
         "The channels are not weighted: each counts by its weight for the class.": dict(weights=np.ones_like),
     },
-    also=[
-        ("Nothing speaks for the class: all are 0.", {"maps": np.ones((3, 4, 6)), "kernel": -np.eye(6), "label": 1})
-    ],
+    also=[("Nothing speaks for the class: all are 0.", {"maps": np.ones((3, 4, 6)), "kernel": -np.eye(6), "label": 1})],
 )
 
 
@@ -251,7 +249,8 @@ def _compiled(*trained: str):
         layer.trainable = layer.name in trained
     model = keras.Sequential([base, layers.GlobalAveragePooling2D(), layers.Dense(CLASSES)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+    # With steps that np.allclose does not see in weights around 1, as gamma's
+    model.compile(keras.optimizers.Adam(3e-6), loss, jit_compile=False)
     # Keras makes the step here, from what is trainable now
     model.train_on_batch(np.zeros((len(LABELS), SIDE, SIDE, 3), "float32"), LABELS)
     return model
@@ -272,25 +271,22 @@ def _situations(rng: np.random.Generator) -> Iterator[tuple[str, dict]]:
 
     def case(model, **changes):
         usual = {"model": model, "base": model.get_layer("base"), "predict": lambda x: np.arange(len(x)) % CLASSES}
-        return usual | {"images": images, "labels": LABELS, "stated": _size(model.trainable_weights)} | changes
+        return usual | {"images": images, "labels": LABELS.copy(), "stated": _size(model.trainable_weights)} | changes
 
     def always(x):
         return np.full(len(x), CLASSES - 1)
 
-    yield "a model in which all is right", case(upper)
+    yield "a model in which all is right, at a learning rate of 3e-6", case(upper)
     yield "dark images, of which some values are above 1", case(upper, images=dark)
     yield "labels that are all of one class, as is predicted", case(upper, labels=0 * LABELS, predict=always)
-    upper.optimizer.learning_rate.assign(3e-6)
-    yield "a learning rate of 3e-6, whose steps np.allclose hides", case(upper)
-    upper.optimizer.learning_rate.assign(0.01)
     yield "images from 0 to 1", case(upper, images=images / 255)
     yield "a predict that gives the last class for every image", case(upper, predict=always)
     yield "a text that states the number of all parameters", case(upper, stated=_size(upper.weights))
     yield "a base that is called in training mode", case(moving)
     base = frozen.get_layer("base")
-    yield "another base of the same form and name, which is not in the model", case(upper, base=base)
     for layer in base.layers:
         layer.trainable = False
+    yield "another base of the same form and name, which is not in the model", case(upper, base=base)
     yield "images from 0 to 1 and a base each of whose layers is frozen", case(frozen, images=images / 255)
     for layer in base.layers:
         layer.trainable = True

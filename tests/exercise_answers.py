@@ -250,16 +250,16 @@ WRONG = [
     ("output_size", "For n=", lambda n, k, s, p: 1 / 0),
     ("output_size", "For n=", lambda n, k, s, p: print(end="")),
     ("output_size", "For n=", lambda n, k, s, p: exit()),
-    ("conv2d", "An image of whole numbers", lambda x, **c: notebook_01.conv2d(x, **c).astype(x.dtype)),
+    ("conv2d", "Whole numbers as input", lambda x, **c: notebook_01.conv2d(x, **c).astype(x.dtype)),
     ("conv2d", "For x of shape", lambda **c: notebook_01.conv2d(**c)[..., 0]),
     ("pooling_puzzle", "Rows and columns are swapped", np.transpose(SQUARE)),
-    ("pooling_puzzle", "Two by two blocks", np.ones((2, 2))),
+    ("pooling_puzzle", "Write a 4×4 list", np.ones((2, 2))),
     ("pooling_puzzle", "Write a 4×4 list", [["a"] * 4] * 4),
     ("pooling_puzzle", "The block at [0, 0] has maximum 1", np.ones((4, 4))),
-    ("max_pool_backward", "An image of whole numbers",
+    ("max_pool_backward", "Whole numbers as input",
      lambda x, **c: notebook_01.max_pool_backward(x, **c).astype(x.dtype)),
     ("conv1d_backward", "It changes its input x", double_in_place),
-    ("conv1d_backward", "Signals of whole numbers", lambda x, **c: tuple(
+    ("conv1d_backward", "Whole numbers as input", lambda x, **c: tuple(
         part.astype(x.dtype) for part in notebook_01.conv1d_backward(x, **c))),
     ("cross_entropy", "exp overflows", lambda logits, labels: -np.log(
         np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[np.arange(len(labels)), labels].mean()),

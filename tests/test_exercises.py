@@ -101,8 +101,11 @@ def asked(monkeypatch):
         (lambda x: x[0], "For x of shape (2, 3) it returns an array of shape (3,), where 2 values are asked for."),
         (lambda x: (x[0] + 1, 0), "In value 1 of 2: For x of shape (2, 3) the result has shape (3,), where (2, 3)"),
         (lambda x: (x + np.nan, 0), "In value 1 of 2: For x of shape (2, 3) the result holds NaN"),
-        (lambda x: (x + 1j, 0), "In value 1 of 2: For x of shape (2, 3) it returns complex numbers, as an FFT gives"),
-        (lambda x: ("a", 0), "In value 1 of 2: For x of shape (2, 3) it returns 'a', where numbers"),
+        (
+            lambda x: (x + 1j, 0),
+            "In value 1 of 2: For x of shape (2, 3) it returns an array of shape (2, 3) with complex",
+        ),
+        (lambda x: ("a", 0), "In value 1 of 2: For x of shape (2, 3) it returns 'a', where an array of real"),
         (lambda x: (x + 1, [1]), "In value 2 of 2: For x of shape (2, 3) it returns a list, where one number"),
         (
             lambda x: (x + 1, x.sum() if x.any() else 5),

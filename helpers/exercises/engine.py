@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -21,12 +20,8 @@ CASES = 16
 EXERCISES: dict[str, "Exercise"] = {}
 
 
-class Mistake(Exception):
-    """Raised where something is wrong with an answer; its text is the diagnosis."""
-
-
-class _TooSlow(BaseException):
-    """Not an ``Exception``, which an answer might catch."""
+class Mistake(BaseException):
+    """Raised where something is wrong with an answer, with the diagnosis; no `Exception`, which an answer may catch."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,10 +40,10 @@ class Verdict:
 class Exercise:
     """An exercise, which registers itself under its name.
 
-    `mistakes` are by diagnosis functions like `right`, or what to change of its own keywords. `also` are further
-    arguments, each after what a wrong result for them says; they are asked once the drawn ones are right. `through`
-    makes of an answer what is compared: a function that builds arguments, say, and reads off how the answer left them.
-    A `judge`, which raises `Mistake`, stands for all that.
+    `mistakes` are by diagnosis functions like `right`, or keywords that change it, its arguments or others. `also` are
+    further arguments, each after what a wrong result for them says; they are asked once the drawn ones are right.
+    `through` makes of an answer what is compared: a function that builds arguments, say, and reads off how the answer
+    left them. A `judge`, which raises `Mistake`, stands for all that.
     """
 
     name: str
@@ -61,31 +56,43 @@ class Exercise:
     seconds: int = 10  # after which an answer is interrupted
 
     def __post_init__(self):
-        made = {
-            text: partial(self.right, **it) if isinstance(it, Mapping) else it for text, it in self.mistakes.items()
-        }
-        self.mistakes = made
+        self.mistakes = {text: self._function(mistake) for text, mistake in self.mistakes.items()}
         EXERCISES[self.name] = self
+
+    def _function(self, mistake: Callable | Mapping) -> Callable:
+        return mistake if callable(mistake) else lambda **case: self.right(**case | mistake)
 
     def judge_drawn(self, answer) -> None:
         rng = np.random.default_rng()
-        cases = [self.draw(rng) for _ in range(CASES)]
         answer = self.through(answer) if callable(answer) else answer
-        results = [call(answer, case) for case in cases]
-        expected = self._made(self.right, cases)
-        if not _all_same(results, expected):
-            made = {text: self._made(mistake, cases) for text, mistake in self.mistakes.items()}
-            text = next((text for text, wrong in made.items() if _all_same(results, wrong)), None)
-            raise Mistake(text or _by_value(results, expected, made) or _first_difference(results, expected, cases))
+        self._compare(answer, [self.draw(rng) for _ in range(CASES)], self.mistakes)
         for text, case in self.also:
-            result, [right] = call(answer, case, f"{text} "), self._made(self.right, [case])
-            if not same(result, right):
-                raise Mistake(f"{text} {_difference(result, right, case)}")
+            with _said_after(text):
+                self._compare(answer, [case], {})
 
-    def _made(self, own: Callable, cases: Sequence[Mapping]) -> list:
-        own = self.through(own)
+    def _compare(self, answer, cases: Sequence[Mapping], mistakes: Mapping[str, Callable]) -> None:
+        """Raise a `Mistake` unless the answer gives for all cases what is right."""
+        results, expected = _results(answer, cases), _results(self.through(self.right), cases)
+        if same(results, expected):
+            return
         with np.errstate(all="ignore"):
-            return [own(**copy.deepcopy(dict(case))) for case in cases]
+            made = {text: _results(self.through(mistake), cases) for text, mistake in mistakes.items()}
+        named = (text for text, wrong in made.items() if same(results, wrong))
+        if text := next(named, "") or _by_value(results, expected, made):
+            raise Mistake(text)
+        _refuse(*next(row for row in zip(results, expected, cases, strict=True) if not same(*row[:2])))
+
+
+def _results(function: Callable, cases: Sequence[Mapping]) -> tuple:
+    return tuple(call(function, case) for case in cases)
+
+
+@contextmanager
+def _said_after(text: str) -> Iterator[None]:
+    try:
+        yield
+    except Mistake as mistake:
+        raise Mistake(f"{text} {mistake}") from None
 
 
 def check(exercise: str, answer) -> Verdict:
@@ -104,8 +111,6 @@ def check(exercise: str, answer) -> Verdict:
             (asked.judge or asked.judge_drawn)(answer)
     except Mistake as mistake:
         return Verdict(exercise, "not yet", str(mistake))
-    except _TooSlow:
-        return Verdict(exercise, "not yet", f"It is not done after {asked.seconds} s: does every loop end?")
     except Exception as error:
         return Verdict(exercise, "not yet", f"It cannot be judged: {type(error).__name__}: {plain(error)}")
     return Verdict(exercise, "correct")
@@ -113,13 +118,13 @@ def check(exercise: str, answer) -> Verdict:
 
 @contextmanager
 def _interrupted_after(seconds: int) -> Iterator[None]:
-    """Raise `_TooSlow` after so many seconds, on systems that can and where the main thread asks."""
+    """Raise a `Mistake` after so many seconds, on systems that can and where the main thread asks."""
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(*_):
-        raise _TooSlow
+        raise Mistake(f"It is not done after {seconds} s: does every loop end?")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
@@ -130,17 +135,15 @@ def _interrupted_after(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _stub(): ...
-
-
-def _stub_with_docstring():
-    """A docstring is a constant more, and so other bytecode."""
-
-
 def _is_stub(function: Callable) -> bool:
     """True when the body is nothing but ``...``: it then compiles to what a stub compiles to."""
-    stub = _stub_with_docstring if function.__doc__ else _stub
-    return function.__code__.co_code == stub.__code__.co_code
+
+    def stub(): ...
+
+    def documented():
+        """A docstring is a constant more, and so other bytecode."""
+
+    return function.__code__.co_code == (documented if function.__doc__ else stub).__code__.co_code
 
 
 def run(answer, case: Mapping, what: str):
@@ -148,12 +151,8 @@ def run(answer, case: Mapping, what: str):
     if not callable(answer):
         raise Mistake(f"Write a function; this is {describe(answer)}.")
     try:
-        parameters = inspect.signature(answer).parameters.values()
-        is_positional = any(parameter.kind is parameter.POSITIONAL_ONLY for parameter in parameters)
-    except (TypeError, ValueError):  # of something that has no signature
-        is_positional = False
-    try:
-        result = answer(*case.values()) if is_positional else answer(**case)
+        kinds = {parameter.kind for parameter in inspect.signature(answer).parameters.values()}
+        result = answer(*case.values()) if inspect.Parameter.POSITIONAL_ONLY in kinds else answer(**case)
     except (Exception, SystemExit) as error:
         refuse_other_names(error, case)
         raise Mistake(f"For {what} it raises {type(error).__name__}: {plain(error)}") from None
@@ -168,13 +167,10 @@ def refuse_other_names(error: BaseException, case: Mapping) -> None:
         raise Mistake(f"Keep the parameters' names: {', '.join(case)}.") from None
 
 
-def call(answer, case: Mapping, remark: str = ""):
+def call(answer, case: Mapping):
     """Return what `answer` gives for copies of these arguments; a `Mistake` when that cannot be judged."""
     arguments = copy.deepcopy(dict(case))
-    try:
-        result = run(answer, arguments, inputs(case))
-    except Mistake as mistake:
-        raise Mistake(f"{remark}{mistake}") from None
+    result = run(answer, arguments, inputs(case))
     for name, value in case.items():
         if isinstance(value, (np.ndarray, list)) and not np.array_equal(value, arguments[name]):
             raise Mistake(f"It changes its input {name}: work on a copy.")
@@ -187,55 +183,36 @@ def plain(error: BaseException) -> str:
     return " ".join(text.split())[:300]
 
 
-def _all_same(results: Sequence, expected: Sequence) -> bool:
-    return all(same(*pair) for pair in zip(results, expected, strict=True))
-
-
-def _by_value(results: Sequence, expected: Sequence, made: Mapping[str, Sequence]) -> str:
+def _by_value(results: tuple, expected: tuple, made: Mapping[str, tuple]) -> str:
     """Of several values a diagnosis for each wrong one; empty where one has none."""
     count = len(expected[0]) if isinstance(expected[0], tuple) else 0
-    if not all(_length(result) == count for result in results):
-        return ""
     said = []
-    for place in range(count):
-        own = [result[place] for result in results]
-        if not _all_same(own, [right[place] for right in expected]):
-            tables = {text: [wrong[place] for wrong in rows if isinstance(wrong, tuple)] for text, rows in made.items()}
-            found = (text for text, rows in tables.items() if len(rows) == len(own) and _all_same(own, rows))
-            said.append(next(found, ""))
+    for place in range(count if all(_length(row) == count for row in results) else 0):
+        own, right = (tuple(row[place] for row in rows) for rows in (results, expected))
+        tables = {text: tuple(row[place] for row in rows if _length(row) == count) for text, rows in made.items()}
+        if not same(own, right):
+            said.append(next((text for text, wrong in tables.items() if same(own, wrong)), ""))
     return " ".join(said) if all(said) else ""
 
 
-def _first_difference(results: Sequence, expected: Sequence, cases: Sequence[Mapping]) -> str:
-    rows = zip(results, expected, cases, strict=True)
-    return next(_difference(result, right, case) for result, right, case in rows if not same(result, right))
-
-
-def _difference(result, expected, case: Mapping) -> str:
+def _refuse(result, expected, case: Mapping) -> None:
     """Say how a result differs, for a mistake that nobody foresaw."""
     given = f"For {inputs(case)}"
     if isinstance(expected, tuple):
         if _length(result) != len(expected):
-            return f"{given} it returns {describe(result)}, where {len(expected)} values are asked for."
+            raise Mistake(f"{given} it returns {describe(result)}, where {len(expected)} values are asked for.")
         place = next(i for i, right in enumerate(expected) if not same(result[i], right))
-        return f"In value {place + 1} of {len(expected)}: " + _difference(result[place], expected[place], case)
-    array = numbers(result)
-    if array is None:
-        is_complex = np.iscomplexobj(result)
-        what = "complex numbers, as an FFT gives them: take .real" if is_complex else describe(result)
-        return f"{given} it returns {what}, where {'real ' * is_complex}numbers are asked for."
-    if array.shape != np.shape(expected):
-        if np.ndim(expected) == 0:
-            return f"{given} it returns {describe(result)}, where one number is asked for."
-        return f"{given} the result has shape {array.shape}, where {np.shape(expected)} is asked for."
+        with _said_after(f"In value {place + 1} of {len(expected)}:"):
+            _refuse(result[place], expected[place], case)
+    array = as_array(result, case, np.shape(expected))
     if np.isnan(array).any():
-        return f"{given} the result holds NaN: is every value computed, and nothing divided by zero?"
-    if np.ndim(expected) == 0:
-        return f"{given} you return {result}, where {expected} is asked for."
+        raise Mistake(f"{given} the result holds NaN: is every value computed, and nothing divided by zero?")
+    if array.ndim == 0:
+        raise Mistake(f"{given} you return {result}, where {expected} is asked for.")
     off = np.abs(array - expected) > TOLERANCE * np.abs(expected).max()
     first = tuple(int(i) for i in np.argwhere(off)[0])
     values = f"{array[first]:.4g}, where {np.asarray(expected)[first]:.4g} is asked for."
-    return f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: {values}"
+    raise Mistake(f"{given} {off.mean():.0%} of the values differ, first at {list(first)}: {values}")
 
 
 def _length(result) -> int:
@@ -246,8 +223,7 @@ def _length(result) -> int:
 def same(result, expected) -> bool:
     """True when a result is the expected number, array or tuple of these, but for rounding."""
     if isinstance(expected, tuple):
-        is_as_long = isinstance(result, (tuple, list, np.ndarray)) and _length(result) == len(expected)
-        return is_as_long and all(map(same, result, expected))
+        return _length(result) == len(expected) and all(map(same, result, expected))
     array, expected = numbers(result), np.asarray(expected, dtype=float)
     if array is None or array.shape != expected.shape:
         return False
@@ -266,8 +242,9 @@ def numbers(result) -> np.ndarray | None:
 def as_array(result, case: Mapping, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """What came out for these arguments, as an array of floats; a `Mistake` when it is none, or not of this shape."""
     array, given = numbers(result), f"For {inputs(case)}"
-    if array is None:
-        raise Mistake(f"{given} it returns {describe(result)}, where an array is asked for.")
+    if array is None or (shape == () and array.shape):
+        asked = "one number" if shape == () else "an array of real numbers"
+        raise Mistake(f"{given} it returns {describe(result)}, where {asked} is asked for.")
     if shape not in (None, array.shape):
         raise Mistake(f"{given} the result has shape {array.shape}, where {shape} is asked for.")
     return array
@@ -285,5 +262,5 @@ def inputs(case: Mapping) -> str:
 def describe(value) -> str:
     """What something is, in place of a number that was asked for."""
     if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
+        return f"an array of shape {value.shape}" + " with complex numbers" * np.iscomplexobj(value)
     return f"{value!r}" if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"

@@ -1,43 +1,38 @@
 """The exercises of notebook 01, convolution by hand."""
 
+import operator
+from functools import partial
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .engine import Exercise, Mistake, numbers
 
 
-def output_size(n, k, s, p, *, ends=2, divide=lambda way, s: way // s, first=1):
+def output_size(n, k, s, p, *, ends=2, first=1, divide=operator.floordiv):
     return divide(n + ends * p - k, s) + first
-
-
-def _sizes(rng):
-    k, s, p = rng.integers((2, 2, 1), (8, 5, 4)).tolist()
-    return {"n": int(rng.integers(k, 40)), "k": k, "s": s, "p": p}
 
 
 Exercise(
     "output_size",
     right=output_size,
-    draw=_sizes,
+    draw=lambda rng: dict(zip("nksp", rng.integers((8, 2, 1, 0), (40, 8, 5, 4)).tolist(), strict=True)),
     mistakes={
-        "For n=8, k=3, s=2 you return 3.5: a feature map cannot have half a row. Where does the kernel go when the "
-        "stride does not fit?": dict(divide=lambda way, s: way / s),
-        "One too few: the kernel has a place before it takes its first step.": dict(first=0),
-        "You round up: at the last place the kernel would hang over the edge.": dict(
-            divide=lambda way, s: -(-way // s)
+        "For n=8, k=3, s=2 you return 3.5: where does a kernel go when the stride does not fit?": dict(
+            divide=operator.truediv
         ),
+        "One too few: the kernel has a place before it takes its first step.": dict(first=0),
+        "You round up: at the last place the kernel would hang over the edge.": dict(divide=lambda a, b: -(-a // b)),
         "You count the padding once; there is a ring, so it is on both sides.": dict(ends=1),
-        "The padding has no effect on your result.": dict(ends=0),
-        "The stride has no effect on your result.": lambda **c: output_size(**c | {"s": 1}),
+        "The padding has no effect on your result.": dict(p=0),
+        "The stride has no effect on your result.": dict(s=1),
     },
-    also=[("With stride 1 and no padding:", {"n": 7, "k": 3, "s": 1, "p": 0})],
 )
 
 
-def count(height, width, channels, k, filters, *, seen=lambda side, k: side - k + 1, square=True, biases=None):
-    weights = (k * k if square else k) * channels
-    units = seen(height, k) * seen(width, k) * filters
-    return units, weights * filters + (filters if biases is None else biases(units, filters))
+def count(height, width, channels, k, filters, *, lost=lambda k: k - 1, biases=lambda units, filters: filters):
+    units = (height - lost(k)) * (width - lost(k)) * filters
+    return units, k * k * channels * filters + biases(units, filters)
 
 
 def _layer(rng):
@@ -51,125 +46,78 @@ Exercise(
     draw=_layer,
     mistakes={
         "The two numbers are in the wrong order: units first, then parameters.": lambda **c: count(**c)[::-1],
-        "A row and a column of units are missing: count the first place too.": dict(seen=lambda side, k: side - k),
-        "Without padding the map is smaller than the image: count its units, not the pixels.": dict(
-            seen=lambda side, k: side
-        ),
-        "Each filter makes a map of its own: count the units of all of them.": lambda **c: (
-            count(**c)[0] // c["filters"],
-            count(**c)[1],
-        ),
+        "A row and a column of units are missing: count the first place too.": dict(lost=lambda k: k),
+        "Without padding the map is smaller than the image: count its units.": dict(lost=lambda k: 0),
+        "There are several filters: each makes a map of its own.": dict(filters=1),
         "The biases are missing from the parameters: one for each filter.": dict(biases=lambda units, filters: 0),
         "You count a bias for each unit; a filter's units share theirs.": dict(biases=lambda units, filters: units),
-        "In the parameters a slice of a filter has k×k weights, not k.": dict(square=False),
-        "A filter has a k×k slice for every input channel.": lambda **c: (
-            count(**c)[0],
-            count(**c | {"channels": 1})[1],
-        ),
+        "A filter has a k×k slice for every input channel.": dict(channels=1),
     },
 )
 
 
-def conv2d(x, kernel, bias, stride, padding, *, rings=lambda p: (p, p), prepare=lambda kernel: kernel, biases=1):
-    x, kernel = np.pad(x, (rings(padding), rings(padding), (0, 0))), prepare(kernel)
+def conv2d(x, kernel, bias, stride, padding, *, turn=1, biases=1):
+    x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
     windows = sliding_window_view(x, kernel.shape[:2], axis=(0, 1))[::stride, ::stride]
-    return np.einsum("ijcuv,uvcf->ijf", windows[:, :, : kernel.shape[2]], kernel) + biases * bias
+    return np.einsum("ijcuv,uvcf->ijf", windows, kernel[::turn, ::turn]) + biases * bias
 
 
 def _images(rng):
-    height, width = rng.integers(9, 17, size=2).tolist()
-    stride, padding = int(rng.integers(1, 4)), int(rng.integers(0, 3))
-    return {
-        "x": rng.normal(size=(height, width, 3)),
-        "kernel": rng.normal(size=(*rng.choice([(2, 3), (3, 2)]), 3, 4)),
-        "bias": rng.normal(size=4) + 3,
-        "stride": stride,
-        "padding": padding,
-    }
+    height, width, stride, padding = rng.integers((9, 9, 1, 0), (17, 17, 4, 3)).tolist()
+    kernel = rng.normal(size=(*rng.permutation([2, 3]), 3, 4))
+    x, bias = rng.normal(size=(height, width, 3)), rng.normal(size=4) + 3
+    return {"x": x, "kernel": kernel, "bias": bias, "stride": stride, "padding": padding}
 
 
-def _one_image(**changes):
-    rng = np.random.default_rng(0)
-    case = {"x": rng.normal(size=(9, 12, 3)), "kernel": rng.normal(size=(3, 3, 3, 4)), "bias": rng.normal(size=4)}
-    return case | {"stride": 1, "padding": 0} | changes
-
+INTEGERS = "Whole numbers as input: make the output an array of floats, as np.zeros_like(x) is of integers."
 
 Exercise(
     "conv2d",
     right=conv2d,
     draw=_images,
     mistakes={
-        "The kernel is flipped: this is a convolution in the mathematician's sense. A layer does not flip.": dict(
-            prepare=lambda kernel: kernel[::-1, ::-1]
-        ),
+        "The kernel is flipped, as mathematicians do: a layer does not flip.": dict(turn=-1),
         "The bias is missing.": dict(biases=0),
         "The bias is added at each place of the window: add it once, after the sum.": dict(biases=18),
-        "The stride has no effect: the kernel moves one pixel at a time.": lambda **c: conv2d(**c | {"stride": 1}),
-        "The padding has no effect.": dict(rings=lambda p: (0, 0)),
-        "The padding is on one side only: rings of zeros go all around.": dict(rings=lambda p: (p, 0)),
-        "Only the first input channel is used: the sum goes over all of them.": dict(
-            prepare=lambda kernel: kernel[:, :, :1]
-        ),
+        "The stride has no effect: the kernel moves one pixel at a time.": dict(stride=1),
+        "The padding has no effect.": dict(padding=0),
     },
-    also=[
-        (
-            "An image of whole numbers: make the output an array of floats, as np.zeros_like(x) is of integers.",
-            _one_image(x=np.arange(9 * 12 * 3).reshape(9, 12, 3) % 7),
-        ),
-        ("A kernel as large as the image has one place:", _one_image(x=np.ones((3, 3, 3)))),
-    ],
+    also=[(INTEGERS, _images(np.random.default_rng(0)) | {"x": np.arange(9 * 12 * 3).reshape(9, 12, 3) % 7})],
 )
 
 
 def pooling_puzzle(answer) -> None:
-    maximum, average = np.array([[32, 19], [20, 27]]), np.array([[15, 14], [11, 16]])
-    array = numbers(answer)
-    if array is None:
-        raise Mistake("Write a 4×4 list or array of numbers; something in it is not a number.")
-    if array.shape != (4, 4):
-        raise Mistake(f"Two by two blocks of 2×2 make 4×4; this has shape {array.shape}.")
+    wanted = np.array([[[32, 19], [20, 27]], [[15, 14], [11, 16]]])
+    image = numbers(answer)
+    if image is None or image.shape != (4, 4):
+        raise Mistake("Write a 4×4 list or array of numbers, two by two blocks of 2×2.")
 
-    def blocks(image):
-        return image.reshape(2, 2, 2, 2).swapaxes(1, 2).reshape(2, 2, 4)
+    def pooled(image):
+        blocks = image.reshape(2, 2, 2, 2)
+        return np.array([blocks.max(axis=(1, 3)), blocks.mean(axis=(1, 3))])
 
-    def fits(image):
-        pooled = blocks(image)
-        return np.allclose(pooled.max(-1), maximum) and np.allclose(pooled.mean(-1), average)
-
-    if fits(array):
-        return
-    if fits(array.T):
+    found = pooled(image)
+    wrong = np.argwhere(~np.isclose(found, wanted)).tolist()
+    if wrong and np.allclose(pooled(image.T), wanted):
         raise Mistake("Rows and columns are swapped: transpose it.")
-    if fits(blocks(array).reshape(4, 4)):
-        raise Mistake("Each row holds the four values of a block: lay each block out as 2×2.")
-    for row, column in np.ndindex(2, 2):
-        values, where = blocks(array)[row, column], f"The block at [{row}, {column}]"
-        if values.max() != maximum[row, column]:
-            raise Mistake(f"{where} has maximum {values.max():g}; it has to be {maximum[row, column]}.")
-        if not np.isclose(values.mean(), average[row, column]):
-            wanted = f"an average of {average[row, column]} needs {4 * average[row, column]}"
-            raise Mistake(f"{where} sums to {values.sum():g}; {wanted}.")
+    for kind, row, column in wrong:
+        has = f"{('maximum', 'average')[kind]} {found[kind, row, column]:g}"
+        raise Mistake(f"The block at [{row}, {column}] has {has}; it has to be {wanted[kind, row, column]}.")
 
 
 Exercise("pooling_puzzle", judge=pooling_puzzle)
 
 
-def max_pool_backward(x, dy, size, *, place=np.argmax, value=lambda x, dy: dy):
+def max_pool_backward(x, dy, size, *, share=lambda window: window == window.max(), value=lambda x, dy: dy):
     dx = np.zeros(x.shape)
     for i, j, c in np.ndindex(dy.shape):
         window = np.s_[i * size : (i + 1) * size, j * size : (j + 1) * size, c]
-        dx[window].flat[place(x[window])] = value(x[window].max(), dy[i, j, c])
-    return dx
-
-
-def _everywhere(x, dy, size):
-    dx, (rows, columns, _) = np.zeros(x.shape), dy.shape
-    dx[: rows * size, : columns * size] = dy.repeat(size, axis=0).repeat(size, axis=1)
+        dx[window] = share(x[window]) * value(x[window].max(), dy[i, j, c])
     return dx
 
 
 def _pooled(rng):
-    height, width, size = rng.integers(6, 11), rng.integers(6, 11), int(rng.integers(2, 4))
+    height, width, size = rng.integers((6, 6, 2), (11, 11, 4)).tolist()
     x = rng.normal(size=(height, width, 3)) - 1  # mostly negative: a maximum that starts at 0 shows
     return {"x": x, "dy": rng.normal(size=(height // size, width // size, 3)), "size": size}
 
@@ -179,39 +127,24 @@ Exercise(
     right=max_pool_backward,
     draw=_pooled,
     mistakes={
-        "The gradient is spread evenly: so it is in average pooling. Here only the largest input matters.": (
-            lambda **c: _everywhere(**c) / c["size"] ** 2
+        "The gradient is spread evenly, as in average pooling: only the largest input matters.": dict(
+            share=lambda window: 1 / window.size
         ),
-        "All inputs of a window get its gradient: only the largest one changes the output.": _everywhere,
-        "The gradient goes to the smallest input of each window.": dict(place=np.argmin),
-        "The gradient goes to the same corner of every window: find the place of the maximum.": dict(
-            place=lambda window: 0
+        "All inputs of a window get its gradient: only the largest one changes the output.": dict(
+            share=lambda window: 1
         ),
-        "The places are right, but they get the maxima themselves: they should get dy.": dict(
-            value=lambda largest, dy: largest
+        "The places are right, but they get the maxima themselves: they should get dy.": dict(value=lambda x, dy: x),
+        "The places are right, but they get the slope, 1: the chain rule multiplies it by dy.": dict(
+            value=lambda x, dy: 1
         ),
-        "The places are right, but they get 1: that is the slope; the chain rule multiplies it by dy.": dict(
-            value=lambda largest, dy: 1
-        ),
-        "The places are right, the sign is wrong: this is a gradient, not yet a step downhill.": lambda **c: (
-            -max_pool_backward(**c)
-        ),
+        "The places are right, the sign is not: this is a gradient, not yet a step.": dict(value=lambda x, dy: -dy),
     },
-    also=[
-        (
-            "An image of whole numbers: make the gradient an array of floats, as np.zeros_like(x) is of integers.",
-            {"x": np.arange(16).reshape(4, 4, 1) % 5, "dy": np.full((2, 2, 1), 0.5), "size": 2},
-        ),
-        (
-            "Where the windows do not fill the image, what is left over gets 0.",
-            {"x": np.arange(64.0).reshape(8, 8, 1), "dy": np.ones((2, 2, 1)), "size": 3},
-        ),
-    ],
+    also=[(INTEGERS, {"x": np.arange(16).reshape(4, 4, 1) % 5, "dy": np.full((2, 2, 1), 0.5), "size": 2})],
 )
 
 
-def conv1d_backward(x, w, dy):
-    return np.convolve(dy, w), np.correlate(x, dy)
+def conv1d_backward(x, w, dy, *, turn=1, mode="full", summed=np.correlate):
+    return np.convolve(dy, w[::turn], mode), summed(x, dy)
 
 
 def _replaced(x, w, dy):
@@ -221,7 +154,7 @@ def _replaced(x, w, dy):
 
 
 def _signal(rng):
-    n, k = int(rng.integers(7, 13)), int(rng.integers(2, 6))
+    n, k = rng.integers((7, 2), (13, 6)).tolist()
     return {"x": rng.normal(size=n), "w": rng.normal(size=k), "dy": rng.normal(size=n - k + 1)}
 
 
@@ -232,28 +165,13 @@ Exercise(
     mistakes={
         "The two gradients are in the wrong order: dL/dx first, then dL/dw.": lambda **c: conv1d_backward(**c)[::-1],
         "Each contribution to a gradient replaces the one before: add them up (+=).": _replaced,
-        "In dL/dx the kernel runs the wrong way: x[t + τ] meets w[τ], so dy[t − τ] does.": lambda x, w, dy: (
-            np.convolve(dy, w[::-1]),
-            np.correlate(x, dy),
+        "In dL/dx the kernel runs the wrong way: x[t + τ] meets w[τ], so dy[t − τ] does.": dict(turn=-1),
+        "dL/dx has only the places where the kernel fits inside dy: pad dy with zeros.": dict(mode="valid"),
+        "dL/dw comes out back to front.": dict(summed=lambda x, dy: np.correlate(x, dy)[::-1]),
+        "dL/dw is a mean: a shared weight gets the sum over its places.": dict(
+            summed=lambda x, dy: np.correlate(x, dy) / len(dy)
         ),
-        "dL/dx has only the places where the kernel fits inside dy: pad dy with zeros.": lambda x, w, dy: (
-            np.convolve(dy, w, "valid"),
-            np.correlate(x, dy),
-        ),
-        "dL/dw comes out back to front.": lambda x, w, dy: (np.convolve(dy, w), np.correlate(x, dy)[::-1]),
-        "dL/dw is a mean: a shared weight gets the sum over all places where it was used.": lambda x, w, dy: (
-            np.convolve(dy, w),
-            np.correlate(x, dy) / len(dy),
-        ),
-        "In dL/dw, dy is flipped: w[τ] met x[t + τ], so add up dy[t] x[t + τ].": lambda x, w, dy: (
-            np.convolve(dy, w),
-            np.convolve(x, dy, "valid"),
-        ),
+        "In dL/dw, dy is flipped: add up dy[t] x[t + τ].": dict(summed=partial(np.convolve, mode="valid")),
     },
-    also=[
-        (
-            "Signals of whole numbers: make the gradients arrays of floats, as np.zeros_like(x) is of integers.",
-            {"x": np.arange(6), "w": np.array([1, -2]), "dy": np.full(5, 0.25)},
-        ),
-    ],
+    also=[(INTEGERS, {"x": np.arange(6), "w": np.array([1, -2]), "dy": np.full(5, 0.25)})],
 )

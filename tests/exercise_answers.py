@@ -334,6 +334,7 @@ WRONG = [
     ("decoder_step", "You add the two maps", decoder(joined=layers.Add)),
     ("decoder_step", "The ReLU is missing", decoder(activation=None)),
     ("decoder_step", "The upsampling is bilinear", decoder(interpolation="bilinear")),
-    ("decoder_step", "The skip is missing", decoder(joined=None)),
+    ("decoder_step", "The convolution reads", decoder(joined=None)),
+    ("decoder_step", "One Conv2D of 3×3 with bias is asked for", decoder(before=layers.BatchNormalization())),
     ("decoder_step", "There is a dropout", decoder(before=layers.Dropout(0.5))),
 ]  # fmt: skip

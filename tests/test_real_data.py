@@ -108,7 +108,7 @@ def test_a_part_is_taken_from_the_training_images_only(mnist):
 
 
 def test_notebook_02_runs_on_mnist(cache):
-    execute("02_building_cnns_with_keras", DATASET="mnist")
+    execute("02_building_cnns_with_keras", DATASET="mnist", EPOCHS=4)  # each training once over all images
 
 
 def test_notebook_03_runs_on_cifar10(cache):

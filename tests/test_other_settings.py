@@ -1,6 +1,7 @@
 """Notebooks with other parameters. Other seeds, versions and places are those of `whole_course.py`."""
 
 import re
+from pathlib import Path
 
 import nbformat.v4
 import pytest
@@ -13,16 +14,37 @@ from helpers.scenes import render
 from notebook_code import execute
 
 
-@pytest.mark.slow
-def test_notebook_06_runs_on_a_folder_with_masks(tmp_path):
-    """As on photographs of pets: a folder for each class, masks of the same names, boxes that follow from these."""
-    scenes = render(400, size=64, classes=("star", "heart", "moon"), illumination="random", noise="random")
+def photographs(folder: Path, count: int, classes: tuple[str, ...] = ("star", "heart", "moon"), *parts: str) -> str:
+    """A folder of scenes as somebody's own pictures: with `parts` "masks" and "boxes", else with folders of classes."""
+    scenes = render(count, size=64, classes=classes, illumination="random", noise="random")
+    rows = ["file,left,top,right,bottom"]
     for index, label in enumerate(scenes.labels):
-        for part, picture in (("images", scenes.images[index]), ("masks", scenes.masks[index])):
-            folder = tmp_path / part / scenes.class_names[label]
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / f"{index}.png")
-    execute("06_beyond_classification", DATASET=str(tmp_path))
+        name = f"{scenes.class_names[label]}/{index}.png" if len(classes) > 1 else f"{index}.png"
+        pictures = {"images" if parts else ".": scenes.images[index]}
+        pictures |= {"masks": 255 * scenes.masks[index]} if "masks" in parts else {}
+        for part, picture in pictures.items():
+            (folder / part / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(folder / part / name)
+        rows.append(",".join(map(str, [name, *scenes.boxes[index].astype(int)])))
+    if "boxes" in parts:
+        (folder / "boxes.csv").write_text("\n".join(rows), encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "lesson, count, classes, parts",
+    [
+        ("03_preprocessing_and_augmentation", 4, ("star", "heart"), ()),
+        ("05_transfer_learning", 4, ("star", "heart"), ()),
+        ("06_beyond_classification", 400, ("star", "heart", "moon"), ("masks",)),
+        ("06_beyond_classification", 30, ("star", "heart"), ("masks", "boxes")),
+        ("06_beyond_classification", 5, ("star",), ("boxes",)),
+    ],
+)
+def test_a_lesson_runs_on_a_folder_of_pictures(tmp_path, lesson, count, classes, parts):
+    """On many and on hardly any, of one class, without masks or without boxes."""
+    execute(lesson, DATASET=photographs(tmp_path, count, classes, *parts))
 
 
 def test_another_value_reaches_the_notebook(tiny_course, monkeypatch):

@@ -30,9 +30,9 @@ Exercise(
 )
 
 
-def count(height, width, channels, k, filters, *, lost=lambda k: k - 1, biases=lambda units, filters: filters):
+def count(height, width, channels, k, filters, *, lost=lambda k: k - 1, square=lambda k: k * k, biases=None):
     units = (height - lost(k)) * (width - lost(k)) * filters
-    return units, k * k * channels * filters + biases(units, filters)
+    return units, square(k) * channels * filters + (filters if biases is None else biases(units, channels))
 
 
 def _layer(rng):
@@ -48,10 +48,10 @@ Exercise(
         "The two numbers are in the wrong order: units first, then parameters.": lambda **c: count(**c)[::-1],
         "A row and a column of units are missing: count the first place too.": dict(lost=lambda k: k),
         "Without padding the map is smaller than the image: count its units.": dict(lost=lambda k: 0),
-        "There are several filters: each makes a map of its own.": dict(filters=1),
-        "The biases are missing from the parameters: one for each filter.": dict(biases=lambda units, filters: 0),
-        "You count a bias for each unit; a filter's units share theirs.": dict(biases=lambda units, filters: units),
-        "A filter has a k×k slice for every input channel.": dict(channels=1),
+        "The biases are missing from the parameters: one for each filter.": dict(biases=lambda units, channels: 0),
+        "You count a bias for each unit; a filter's units share theirs.": dict(biases=lambda units, channels: units),
+        "You count a bias for each input channel: a filter has one.": dict(biases=lambda units, channels: channels),
+        "In the parameters a slice of a filter has k×k weights, not k.": dict(square=lambda k: k),
     },
 )
 
@@ -71,6 +71,8 @@ def _images(rng):
 
 INTEGERS = "Whole numbers as input: make the output an array of floats, as np.zeros_like(x) is of integers."
 
+ONE_IMAGE = _images(np.random.default_rng(0)) | {"kernel": np.random.default_rng(0).normal(size=(3, 3, 3, 4))}
+
 Exercise(
     "conv2d",
     right=conv2d,
@@ -81,8 +83,14 @@ Exercise(
         "The bias is added at each place of the window: add it once, after the sum.": dict(biases=18),
         "The stride has no effect: the kernel moves one pixel at a time.": dict(stride=1),
         "The padding has no effect.": dict(padding=0),
+        "Only the first input channel is used: the sum goes over all of them.": lambda x, kernel, **c: conv2d(
+            x[..., :1], kernel[:, :, :1], **c
+        ),
     },
-    also=[(INTEGERS, _images(np.random.default_rng(0)) | {"x": np.arange(9 * 12 * 3).reshape(9, 12, 3) % 7})],
+    also=[
+        (INTEGERS, ONE_IMAGE | {"x": np.arange(9 * 12 * 3).reshape(9, 12, 3) % 7}),
+        ("A kernel as large as the image has one place.", ONE_IMAGE | {"x": np.ones((3, 3, 3)), "padding": 0}),
+    ],
 )
 
 
@@ -139,7 +147,10 @@ Exercise(
         ),
         "The places are right, the sign is not: this is a gradient, not yet a step.": dict(value=lambda x, dy: -dy),
     },
-    also=[(INTEGERS, {"x": np.arange(16).reshape(4, 4, 1) % 5, "dy": np.full((2, 2, 1), 0.5), "size": 2})],
+    also=[
+        (INTEGERS, {"x": np.arange(16).reshape(4, 4, 1) % 5, "dy": np.full((2, 2, 1), 0.5), "size": 2}),
+        ("What no window covers gets 0.", {"x": np.arange(64.0).reshape(8, 8, 1), "dy": np.ones((2, 2, 1)), "size": 3}),
+    ],
 )
 
 

@@ -112,7 +112,10 @@ Exercise(
         "This is the number of all paths: return one number for each length.": lambda blocks: 2**blocks,
         "These are shares of all paths: return how many there are.": lambda blocks: path_lengths(blocks) / 2**blocks,
     },
-    also=[("54 blocks have 2^54 paths: count them without going through them.", {"blocks": 54})],
+    also=[
+        ("One block has two paths.", {"blocks": 1}),
+        ("54 blocks have 2^54 paths: count them without going through them.", {"blocks": 54}),
+    ],
 )
 
 

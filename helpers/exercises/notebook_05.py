@@ -41,6 +41,10 @@ Exercise(
         "Every convolution has biases here: one with batch normalisation has none.": dict(biased=lambda norm: True),
         "You freeze the last layers.": lambda layers, frozen: trainable_and_frozen(layers[::-1], frozen),
     },
+    also=[
+        ("Nothing is frozen.", {"layers": [(3, 3, 8, True), (5, 8, 5, False)], "frozen": 0}),
+        ("All layers are frozen.", {"layers": [(3, 3, 8, True), (5, 8, 5, False)], "frozen": 2}),
+    ],
 )
 
 
@@ -136,7 +140,10 @@ Exercise(
         "These weights are a row of the kernel: take a column.": lambda kernel, **c: cam(kernel=kernel.T, **c),
         "The channels are not weighted: each counts by its weight for the class.": dict(weights=np.ones_like),
     },
-    also=[("Nothing speaks for the class: all are 0.", {"maps": np.ones((3, 4, 6)), "kernel": -np.eye(6), "label": 1})],
+    also=[
+        ("Nothing speaks for the class: all are 0.", {"maps": np.ones((3, 4, 6)), "kernel": -np.eye(6), "label": 1}),
+        ("For class 0, too:", {"maps": np.ones((3, 4, 2)), "kernel": np.array([[1.0, -2], [1, 3]]), "label": 0}),
+    ],
 )
 
 

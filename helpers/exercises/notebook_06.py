@@ -29,6 +29,7 @@ Exercise(
         "The biases are missing: one for each unit.": dict(biases=0),
         "The kernel has one slice: there is one for each channel.": dict(channels=1),
     },
+    also=[("With stride 1 there is a window at each pixel.", dict(side=9, trained=4, stride=1, channels=2, units=3))],
 )
 
 
@@ -181,6 +182,10 @@ Exercise(
         (
             "An IoU that equals the threshold is a hit too: at least is ≥.",
             {"boxes": HALVES[0], "scores": np.array([0.4]), "truths": HALVES[1], "threshold": 0.5},
+        ),
+        (
+            "With threshold 0 a box is a hit as long as a true one is left.",
+            {"boxes": HALVES[0] + 2**30, "scores": np.array([0.4]), "truths": HALVES[1], "threshold": 0.0},
         ),
     ],
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from .claims import check_array, size_text
 
@@ -170,7 +171,8 @@ def outputs(model, images) -> np.ndarray:
     """A model's outputs in inference mode, for images of which at most 100, and a million pixels, go in at a time."""
     count = min(100, max(1, 2**20 // math.prod(images.shape[1:3])))
     batches = np.split(images, range(count, len(images), count))
-    return np.concatenate([model(batch, training=False) for batch in batches])
+    shown = tqdm(batches, "batches", leave=False, delay=10)  # seconds until it shows
+    return np.concatenate([model(batch, training=False) for batch in shown])
 
 
 def accuracy(model, images, labels) -> float:

@@ -12,13 +12,14 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image, ImageOps
+from tqdm import tqdm
 
 from . import quiet_import
 from .claims import size_text
@@ -421,6 +422,8 @@ def _each(read: Callable, items: Iterable, workers: int = 1) -> list:
 
     with ThreadPoolExecutor(workers) as threads:
         done = [threads.submit(read, item) for item in items]
+        for _ in tqdm(as_completed(done), "pictures", len(done), leave=False, delay=10):  # seconds until it shows
+            pass
     _refuse(str(one.exception()) for one in done if isinstance(one.exception(), ValueError))
     return [one.result() for one in done]
 

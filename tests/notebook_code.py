@@ -17,7 +17,7 @@ _LEDGER = "import json\n\nfrom helpers import claims\n\nprint(json.dumps(claims.
 
 
 def definitions(name: str) -> dict:
-    """Execute a notebook's imports, functions and classes, in order, and return the resulting names.
+    """Execute a notebook's parameters, imports, functions and classes, in order, and return the resulting names.
 
     All else is left out, computed values included: a function that reads one is there but cannot be called.
     Of the setup cell, which looks for the course's folder, only the imports are executed.
@@ -32,9 +32,9 @@ def definitions(name: str) -> dict:
     with helpers.quiet_import():
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
-                is_setup = "setup" in cell["metadata"].get("tags", [])
-                code = ast.parse("".join(cell["source"]))
-                for node in _imports(code) if is_setup else filter(_defines, code.body):
+                tags, code = cell["metadata"].get("tags", []), ast.parse("".join(cell["source"]))
+                nodes = code.body if "parameters" in tags else filter(_defines, code.body)
+                for node in _imports(code) if "setup" in tags else nodes:
                     with contextlib.suppress(NameError):  # a function whose default is a computed value
                         exec(compile(ast.Module([node], []), f"{name}.ipynb", "exec"), namespace)
     return namespace

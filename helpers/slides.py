@@ -147,7 +147,7 @@ def make_deck(notebook: Path, folder: Path) -> Path:
 
 
 # Where a notebook says what its speaker needs
-_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\| *\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
+_TABLE = re.compile(r"^\| *section *\|.*\| *minutes *\|.*\n\|[-:| ]+\n((?:\|.*\n?)*)", re.MULTILINE)
 _ROW = re.compile(r"^\| *(\d+) *(◆?) *\| *(.*?) *\| *(.*?) *\|", re.MULTILINE)
 _PREDICTION = re.compile(r"\*\*([^*]*)predict first:\*\*\s*(.+?)(?=\n\s*\n|\Z)", re.IGNORECASE | re.DOTALL)
 _CLAIM = re.compile(r"^ *(\S.*?) {2,}(\S.*?)  ([✓✗·](?:  \[.*\])?)$", re.MULTILINE)  # as `claims.claim` prints it

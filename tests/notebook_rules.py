@@ -31,6 +31,8 @@ NOTEBOOK_METADATA = {
 KNOWN_TAGS = {"parameters", "setup", "nbval-ignore-output", INEXACT}
 SLIDE_TYPES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 MOST_LINES = 30  # a longer cell is a listing rather than a step, and overflows its slide
+MOST_COLUMNS = 88  # a longer line of code leaves a slide
+STILL_WIDE = ("01", "02", "03", "04", "05", "06")  # lessons whose code is not yet that narrow
 MOST_BYTES = 4_000_000
 
 BADGE_IMAGE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -283,6 +285,37 @@ def cell_length(notebook: NotebookNode, path: Path) -> list[str]:
     ]
 
 
+def code_width(notebook: NotebookNode, path: Path) -> list[str]:
+    return [
+        f"{where(notebook, index)} has a line of {width} columns, more than {MOST_COLUMNS}: break it"
+        for index, cell in _code_cells(notebook)
+        if (width := max(map(len, cell.source.splitlines()), default=0)) > MOST_COLUMNS
+        and "setup" not in tags(cell)
+        and not path.stem.startswith(STILL_WIDE)
+    ]
+
+
+def minutes_of_subsections(notebook: NotebookNode, path: Path) -> list[str]:
+    """Rows below a section's in the table of minutes name its subsections, which take no longer than it does.
+
+    The paths through several lessons are made of them.
+    """
+    text = "\n\n".join(cell.source for _, cell in _markdown_cells(notebook))
+    problems, section, left, headings = [], "", 0, []
+    for number, name, minutes in re.findall(r"^\| *(\d*)[ ◆]*\| *(.+?) *\| *(\d+) *\|", text, flags=re.MULTILINE):
+        if number:
+            section, left = number, int(minutes)
+            _, _, rest = text.partition(f"\n## {number} ")
+            headings = re.findall(r"^### +(.+?) *$", rest.partition("\n## ")[0], flags=re.MULTILINE)
+            continue
+        left -= int(minutes)
+        if name not in headings:
+            problems.append(f"the table of sections has '{name}', which is no heading of section {section}: name one")
+        elif left < 0:
+            problems.append(f"with '{name}' the subsections of section {section} take longer than it does: count again")
+    return problems
+
+
 def file_size(notebook: NotebookNode, path: Path) -> list[str]:
     size = path.stat().st_size
     if size <= MOST_BYTES:
@@ -418,6 +451,8 @@ RULES: list[Rule] = [
     heading_levels,
     images,
     cell_length,
+    code_width,
+    minutes_of_subsections,
     file_size,
     slides,
     colab_badge,

@@ -279,6 +279,26 @@ def long_text(notebook, path):
     notebook.cells[6].source = "\n".join(["word"] * 31)
 
 
+@breaks(rules.code_width, "has a line of 89 columns, more than 88")
+def wide_code(notebook, path):
+    notebook.cells[2].source = "SIDE = 4".ljust(89, "#")
+
+
+def with_table(*rows):
+    def change(notebook, path):
+        notebook.cells[0].source += "\n\n" + "\n".join(["| 1 ◆ | Four? | 5 | 9 |", *rows])
+        notebook.cells[3].source = "## 1 ◆ Four?\n\n### Their sides\n\n### Their angles\n\n## 2 Five?\n\n### Others"
+
+    return change
+
+
+for row, reported in [
+    ("| | Others | 1 | |", "has 'Others', which is no heading of section 1"),
+    ("| | Their angles | 3 | |", "with 'Their angles' the subsections of section 1 take longer"),
+]:
+    breaks(rules.minutes_of_subsections, reported)(with_table("| | Their sides | 3 | |", row))
+
+
 @breaks(rules.file_size, "lesson.ipynb has 4,000,001 bytes")
 def large_file(notebook, path):
     path.write_bytes(b" " * 4_000_001)

@@ -29,7 +29,8 @@ By the end you can
 PICTURE = io.BytesIO()
 Image.linear_gradient("L").save(PICTURE, format="PNG")
 DRAWING = f"""words = "Grey from black to white."
-picture = {{"text/plain": words, "image/png": "{base64.b64encode(PICTURE.getvalue()).decode()}"}}
+png = '''{base64.encodebytes(PICTURE.getvalue()).decode()}'''
+picture = {{"text/plain": words, "image/png": png.replace("\\n", "")}}
 display(picture, metadata={{"image/png": {{"alt": words}}}}, raw=True)"""
 
 # Such a line comes from C++ code, past Python's own sys.stderr.
